@@ -3,6 +3,7 @@
 Plain frozen data: no torch, no callables, no conditions. A record says what exists; `timm.models` turns it into
 modules and `timm.models._pretrained` into the mutable configuration that outside code knows.
 """
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,6 +114,7 @@ class Variant:
         build: Function of the family module that computes what `args` cannot say; it gets the keyword arguments and
             returns those of the constructor.
         options: Arguments of `build_model_with_cfg` that differ from the family's.
+        listed: False keeps it out of `list_models`: a network that only an old name still asks for.
     """
 
     name: str
@@ -120,7 +122,8 @@ class Variant:
     weights: Mapping[str, Weights]
     network: str | None = None
     build: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class Family:
         network: Class in `timm.models.<file name>` that the variants build.
         papers: 'title, authors, year, arXiv number' each.
         variants: In the order of the published lists.
+        base: What most weights of the family share; `_cfg()` of the family module starts from it.
         renamed: Old name -> 'name.tag' (or 'name') it stands for today; asking for it warns.
         renamed_tags: Old 'name.tag' -> today's 'name.tag'.
         feature_indices: Taps that `features_only=True` takes when the caller names none; an int means the last n.
@@ -141,17 +145,23 @@ class Family:
         build: As in Variant, for all variants.
         strict: Whether every tensor of a weight file must have a place in the network.
         ancestors: Family modules whose networks this one builds on.
+        exports: What `timm.models` re-exports of the family module besides its networks and entry points.
+        creators: Names under which other projects import the family's creating function -> class it builds; by
+            default `_create_<file name>`.
     """
 
     network: str
     papers: tuple[str, ...]
     variants: tuple[Variant, ...]
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    renamed_tags: Mapping[str, str] = field(default_factory=dict)
+    base: Weights = Weights()
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    renamed_tags: Mapping[str, str] = field(default_factory=dict[str, str])
     feature_indices: tuple[int, ...] | int = (0, 1, 2, 3, 4)
     feature_class: str = 'list'
-    feature_options: Mapping[str, Any] = field(default_factory=dict)
+    feature_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     convert: Ref | None = None
     build: str | None = None
     strict: bool = True
     ancestors: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
+    creators: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -1,14 +1,17 @@
 """`device=` and `dtype=` for every class of ours, without a line about them in any class."""
+
 import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-__all__ = ['Module', 'building_on']
+__all__ = ['Module', 'building_on', 'takes_device']
+
+T = TypeVar('T')
 
 
 @contextlib.contextmanager
@@ -23,24 +26,22 @@ def building_on(device: torch.device | str | None = None, dtype: torch.dtype | N
         yield
 
 
-def _accept_device(init: Callable[..., None]) -> Callable[..., None]:
-    """`init` with two more keywords, `device` and `dtype`, under which it runs; its signature says so."""
+def takes_device(build: Callable[..., T]) -> Callable[..., T]:
+    """`build` with two more keywords, `device` and `dtype`, under which it runs; its signature says so."""
 
-    @functools.wraps(init)
+    @functools.wraps(build)
     def wrapper(
-        self: nn.Module,
         *args: Any,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> T:
         if device is None and dtype is None:
-            init(self, *args, **kwargs)
-        else:
-            with building_on(device, dtype):
-                init(self, *args, **kwargs)
+            return build(*args, **kwargs)
+        with building_on(device, dtype):
+            return build(*args, **kwargs)
 
-    signature = inspect.signature(init)
+    signature = inspect.signature(build)
     parameters = list(signature.parameters.values())
     last = len(parameters)
     if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
@@ -65,4 +66,4 @@ class Module(nn.Module):
         super().__init_subclass__(**kwargs)
         init = cls.__dict__.get('__init__')
         if init is not None and not {'device', 'dtype'} & inspect.signature(init).parameters.keys():
-            cls.__init__ = _accept_device(init)  # pyright: ignore[reportAttributeAccessIssue]
+            cls.__init__ = takes_device(init)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+"""Predict the classes of the images in a folder.
+
+    python inference.py --data-dir FOLDER --model resnet50 --pretrained --topk 5 --results-format csv json
+
+`--help` lists the options.
+"""
+
+import sys
+
+from timm.engine.commands import launch
+
+if __name__ == '__main__':
+    sys.exit(launch('predict', program='inference.py'))

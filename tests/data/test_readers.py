@@ -1,0 +1,204 @@
+"""Readers: what is found in folders and tar files, in which order, with which classes."""
+
+import os
+import pickle
+import tarfile
+
+import pytest
+from pictures import make_folder, make_tar, picture
+
+from timm.data import (
+    add_img_extensions,
+    create_reader,
+    del_img_extensions,
+    get_img_extensions,
+    is_img_extension,
+    set_img_extensions,
+)
+from timm.data._decode import DamagedImageError
+from timm.data.readers.class_map import load_class_map
+from timm.data.readers.reader_image_folder import ReaderImageFolder, find_images_and_targets
+from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from timm.data.readers.reader_image_tar import ReaderImageTar, extract_tarinfo
+
+NAMES = [f'{c}/im{n}.jpg' for c in ('cat2', 'cat10', 'dog') for n in (1, 2, 10)]
+
+
+@pytest.fixture(autouse=True)
+def usual_extensions():
+    before = get_img_extensions()
+    yield
+    set_img_extensions(before)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / 'images')
+
+
+def targets(reader):
+    found = []
+    for i in range(len(reader)):
+        source, target = reader[i]
+        source.close()
+        found.append(int(target))
+    return found
+
+
+def test_folders_are_classes_in_the_order_people_count(folder):
+    reader = create_reader('', folder)
+    assert isinstance(reader, ReaderImageFolder)
+    assert reader.class_to_idx == {'cat2': 0, 'cat10': 1, 'dog': 2}
+    assert reader.filenames() == NAMES
+    assert targets(reader) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_names_of_files(folder):
+    reader = create_reader('', folder + os.path.sep)
+    assert reader.filename(2) == 'cat2/im10.jpg'
+    assert reader.filename(2, basename=True) == 'im10.jpg'
+    assert reader.filename(2, absolute=True) == os.path.join(folder, 'cat2', 'im10.jpg')
+    assert reader.filenames(basename=True)[:2] == ['im1.jpg', 'im2.jpg']
+
+
+def test_only_images_count_and_upper_case_does_not_matter(folder):
+    picture(9, 8).save(f'{folder}/dog/X.PNG')
+    picture(9, 8).save(f'{folder}/dog/y.webp')
+    with open(f'{folder}/dog/notes.txt', 'w') as file:
+        file.write('none')
+    assert len(create_reader('', folder)) == 10
+    add_img_extensions('.webp')
+    assert len(create_reader('', folder)) == 11
+    assert len(create_reader('', folder, input_key='.webp')) == 1
+
+
+def test_inner_folders_are_classes_of_their_own(folder):
+    os.mkdir(f'{folder}/dog/pup')
+    picture(9, 8).save(f'{folder}/dog/pup/a.png')
+    assert find_images_and_targets(folder)[1]['pup'] == 3
+    assert find_images_and_targets(folder, leaf_name_only=False)[1]['dog_pup'] == 3
+
+
+def test_class_map_numbers_and_selects(folder, tmp_path):
+    (tmp_path / 'names.txt').write_text('dog\ncat2\n')
+    for given in ({'dog': 0, 'cat2': 1}, str(tmp_path / 'names.txt')):
+        reader = create_reader('', folder, class_map=given)
+        assert len(reader) == 6
+        assert set(targets(reader)) == {0, 1}
+        assert reader.filename(targets(reader).index(0)).startswith('dog')
+
+
+def test_class_map_files_hold_plain_data_only(tmp_path):
+    (tmp_path / 'good.pkl').write_bytes(pickle.dumps({'a': 0, 'b': 1}))
+    assert load_class_map('good.pkl', root=tmp_path) == {'a': 0, 'b': 1}
+    (tmp_path / 'bad.pkl').write_bytes(pickle.dumps({'a': os.getcwd}))
+    with pytest.raises(ValueError, match='getcwd'):
+        load_class_map(tmp_path / 'bad.pkl')
+    (tmp_path / 'map.csv').write_text('a,0\n')
+    with pytest.raises(ValueError, match='csv'):
+        load_class_map(tmp_path / 'map.csv')
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        load_class_map('nowhere.txt')
+
+
+def test_missing_and_empty_places_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        create_reader('', str(tmp_path / 'nowhere'))
+    with pytest.raises(RuntimeError, match='Found 0 images'):
+        create_reader('', str(tmp_path))
+    with pytest.raises(ValueError, match='root'):
+        create_reader('')
+
+
+@pytest.mark.parametrize('name', ['hfds/x', 'hfids/x', 'tfds/x', 'wds/x', 'torch/cifar10'])
+def test_kinds_that_are_not_read_are_refused_by_name(name, folder):
+    with pytest.raises(ValueError, match=name):
+        create_reader(name, folder)
+
+
+def test_extensions_can_be_listed_and_changed():
+    assert is_img_extension('.jpg')
+    assert not is_img_extension('.webp')
+    add_img_extensions(['.webp', '.gif'])
+    del_img_extensions('.gif')
+    assert get_img_extensions() == ('.png', '.jpg', '.jpeg', '.webp')
+    set_img_extensions(('.bmp',))
+    assert get_img_extensions(as_set=True) == {'.bmp'}
+    for bad in ('webp', '.', 5):
+        with pytest.raises(ValueError, match='extension'):
+            add_img_extensions(bad)
+    with pytest.raises(ValueError, match='list'):
+        set_img_extensions('.bmp')
+
+
+@pytest.mark.parametrize('cached', [True, False])
+def test_tar_gives_what_its_folder_gives(folder, tmp_path, cached):
+    tar = make_tar(tmp_path / 'images.tar', folder)
+    reader = create_reader('', tar, cache_tarfiles=cached)
+    assert isinstance(reader, ReaderImageInTar)
+    files = create_reader('', folder)
+    assert reader.filenames() == files.filenames()
+    for i in range(len(files)):
+        (packed, a), (loose, b) = reader[i], files[i]
+        with packed, loose:
+            assert packed.read() == loose.read()
+            assert a == b
+
+
+def test_tar_reader_survives_pickling_and_leaves_no_file_behind(folder, tmp_path):
+    tar = make_tar(tmp_path / 'images.tar', folder)
+    reader = create_reader('', tar)
+    first = reader[4][0].read()
+    assert pickle.loads(pickle.dumps(reader))[4][0].read() == first
+    assert sorted(os.listdir(tmp_path)) == ['images', 'images.tar']
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """A tar for each class, and a tar of those tars; pictures lie at the top of the inner ones."""
+    folder = make_folder(tmp_path / 'images')
+    os.mkdir(tmp_path / 'tars')
+    for name in ('cat2', 'cat10', 'dog'):
+        make_tar(tmp_path / 'tars' / f'{name}.tar', f'{folder}/{name}')
+    make_tar(tmp_path / 'all.tar', tmp_path / 'tars')
+    return tmp_path
+
+
+@pytest.mark.parametrize('place', ['tars', 'all.tar'])
+def test_tars_of_a_folder_and_tars_in_a_tar_are_classes(nested, place):
+    reader = ReaderImageInTar(str(nested / place))
+    assert reader.class_name_to_idx == {'cat2': 0, 'cat10': 1, 'dog': 2}
+    assert len(reader) == 9
+    for i in range(len(reader)):
+        source, target = reader[i]
+        name = reader.class_idx_to_name[target]
+        assert source.read() == (nested / 'images' / name / reader.filename(i)).read_bytes()
+        assert f'{name}.tar' in reader.filename(i, absolute=True)
+
+
+def test_cut_off_and_foreign_tars_are_named(folder, tmp_path):
+    tar = make_tar(tmp_path / 'images.tar', folder)
+    reader = create_reader('', tar)
+    with open(tar, 'r+b') as file:
+        file.truncate(reader.samples[0].offset + 5)
+    with pytest.raises(DamagedImageError, match=r'images\.tar'):
+        reader[0]
+    (tmp_path / 'not.tar').write_text('hello' * 300)
+    with pytest.raises(ValueError, match=r'not\.tar'):
+        create_reader('', str(tmp_path / 'not.tar'))
+    tarfile.open(tmp_path / 'empty.tar', 'w').close()
+    with pytest.raises(RuntimeError, match='Found 0 images'):
+        create_reader('', str(tmp_path / 'empty.tar'))
+
+
+def test_single_tar_reader(folder, tmp_path):
+    tar = make_tar(tmp_path / 'images.tar', folder)
+    reader = ReaderImageTar(tar, class_map={'dog': 7})
+    assert reader.filenames() == NAMES[6:]
+    assert targets(reader) == [7, 7, 7]
+    with pytest.raises(FileNotFoundError):
+        ReaderImageTar(folder)
+    with tarfile.open(tar) as opened:
+        infos, classes = extract_tarinfo(opened)
+    assert [info.name for info, _ in infos] == NAMES
+    assert classes == {'cat2': 0, 'cat10': 1, 'dog': 2}

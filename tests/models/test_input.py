@@ -1,0 +1,89 @@
+"""What a model takes as it stands now."""
+
+import pytest
+import torch
+from torch import nn
+
+import timm
+from timm.models import get_model_args, get_model_input_config, get_model_traits
+from timm.models._input import get_pretrained_grid_size, update_model_args, update_model_input_size
+
+TINY = {'embed_dim': 48, 'num_heads': 3, 'depth': 1}
+
+
+def test_a_convnet_takes_any_size():
+    model = timm.create_model('resnet10t', in_chans=1, num_classes=3, drop_rate=0.1, global_pool='max')
+    assert get_model_traits(model) == {
+        'img_size': None,
+        'fixed_input_size': False,
+        'first_conv': 'conv1.0',
+        'in_chans': 1,
+        'num_classes': 3,
+    }
+    assert get_model_input_config(model)['input_size'] == (1, 176, 176)
+    assert get_model_args(model) == {'in_chans': 1, 'num_classes': 3, 'global_pool': 'max'}
+
+
+def test_a_transformer_takes_the_size_it_is_set_to():
+    model = timm.create_model('vit_tiny_patch16_224', **TINY)
+    assert get_model_input_config(model) == {
+        'input_size': (3, 224, 224),
+        'fixed_input_size': True,
+        'first_conv': 'patch_embed.proj',
+    }
+    model.set_input_size((96, 80))
+    assert get_model_traits(model)['img_size'] == (96, 80)
+    assert get_model_args(model)['img_size'] == (96, 80)
+    again = timm.create_model('vit_tiny_patch16_224', **get_model_args(model))
+    assert again.pos_embed.shape == model.pos_embed.shape
+
+
+def test_arguments_tell_the_model_after_its_head_was_replaced():
+    model = timm.create_model('resnet10t', num_classes=7)
+    model.reset_classifier(4, 'avgmax')
+    args = get_model_args(model)
+    assert (args['num_classes'], args['global_pool']) == (4, 'avgmax')
+
+
+@pytest.mark.parametrize('override', [{'num_classes': 5}, {'in_chans': 1}, {'global_pool': 'max'}])
+def test_arguments_that_contradict_the_model_are_refused(override):
+    with pytest.raises(ValueError, match='disagrees with the current model'):
+        get_model_args(timm.create_model('resnet10t'), override)
+
+
+def test_anything_else_can_be_overridden():
+    args = get_model_args(timm.create_model('resnet10t'), {'num_classes': 1000, 'output_stride': 16, 'drop_rate': 0.5})
+    assert args == {
+        'num_classes': 1000,
+        'output_stride': 16,
+        'drop_rate': 0.5,
+        'in_chans': 3,
+        'global_pool': 'avg',
+    }
+
+
+def test_a_bare_module_has_nothing_to_tell():
+    model = nn.Linear(1, 1)
+    assert get_model_traits(model) == {}
+    assert get_model_args(model) == {}
+    assert get_model_input_config(model)['input_size'] == (3, 224, 224)
+
+
+def test_changes_are_noted():
+    model = nn.Linear(1, 1)
+    update_model_args(model, patch_size=8)
+    update_model_input_size(model, 64, window_size=4)
+    assert model._model_args == {'patch_size': 8, 'window_size': 4, 'img_size': (64, 64)}
+    assert get_model_traits(model) == {'img_size': (64, 64)}
+    update_model_input_size(model, None)
+    assert model._traits['img_size'] is None
+
+
+@pytest.mark.parametrize(
+    ('kernel', 'num_tokens', 'expected'), [(16, 8, (4, 2)), (16, 16, None), (8, 32, (8, 4)), (None, 8, None)]
+)
+def test_the_grid_of_a_position_table_follows_from_the_image_size(kernel, num_tokens, expected):
+    model = nn.Identity()
+    model.pretrained_cfg = {'input_size': (3, 64, 32)}
+    weight = None if kernel is None else torch.zeros(1, 3, kernel, kernel)
+    assert get_pretrained_grid_size(model, weight, num_tokens) == expected

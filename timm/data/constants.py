@@ -1,0 +1,28 @@
+"""Channel statistics and crop settings that preprocessing falls back on."""
+
+from timm.catalog._constants import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    IMAGENET_DPN_MEAN,
+    IMAGENET_DPN_STD,
+    IMAGENET_INCEPTION_MEAN,
+    IMAGENET_INCEPTION_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
+
+__all__ = [
+    'DEFAULT_CROP_MODE',
+    'DEFAULT_CROP_PCT',
+    'IMAGENET_DEFAULT_MEAN',
+    'IMAGENET_DEFAULT_STD',
+    'IMAGENET_DPN_MEAN',
+    'IMAGENET_DPN_STD',
+    'IMAGENET_INCEPTION_MEAN',
+    'IMAGENET_INCEPTION_STD',
+    'OPENAI_CLIP_MEAN',
+    'OPENAI_CLIP_STD',
+]
+
+DEFAULT_CROP_PCT = 0.875
+DEFAULT_CROP_MODE = 'center'

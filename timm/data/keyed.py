@@ -1,0 +1,349 @@
+"""Randomness by position: what a sample looks like is a function of seed, epoch and position, and of nothing else.
+
+A dataset wrapped in `KeyedDataset` gives the same stream of batches whatever the number of workers, the way they are
+started and the number of processes that share a batch, and after a resume in the middle of an epoch. Samples that
+cannot be read are handled here as well, since what takes their place has to be a function of the same key.
+"""
+
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from ._decode import DamagedImageError
+
+__all__ = ['DamageLog', 'DamagedSample', 'KeyedDataset', 'KeyedLoader', 'KeyedSampler', 'SampleKey', 'key', 'seeded']
+
+_logger = logging.getLogger(__name__)
+
+Policy = Literal['raise', 'skip', 'report']
+_MAX_REPLACEMENTS = 100
+
+
+def key(*position: int | str) -> int:
+    """A 63-bit number that is a pure function of its arguments: a seed, what is drawn, and where."""
+    digest = hashlib.blake2b(','.join(map(str, position)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, 'little') >> 1
+
+
+def _seed_host(seed: int) -> None:
+    """Seed the generators that transforms draw from: those of Python, NumPy and torch on the host."""
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def _preserved() -> Iterator[None]:
+    """Put those generators back afterwards. Workers have nobody else to keep them for, and do not."""
+    if get_worker_info() is not None:
+        yield
+        return
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of Python, NumPy and torch on the host; in the main process they are put back afterwards."""
+    with _preserved():
+        _seed_host(seed)
+        yield
+
+
+class SampleKey(NamedTuple):
+    """Which sample, and where in the run: it is all that its randomness may depend on, beside the seed."""
+
+    epoch: int
+    position: int
+    index: int
+
+
+class DamagedSample(NamedTuple):
+    """A sample that could not be read; `replacement` is the index of the one that took its place, if one did."""
+
+    path: str
+    cause: str
+    epoch: int
+    index: int
+    replacement: int | None
+
+
+class DamageLog:
+    """What happens to samples that cannot be read, and which they were.
+
+    Args:
+        policy: 'raise' stops at the first; 'skip' goes on, counts them and warns of each file once; 'report' also
+            writes a line of JSON for each file to `file`.
+
+    Attributes:
+        count: Damaged samples met so far.
+        causes: Path -> cause of each damaged file.
+    """
+
+    def __init__(self, policy: Policy = 'raise', file: str | Path | None = None) -> None:
+        if policy not in get_args(Policy):
+            raise ValueError(f'damaged images can be met with {", ".join(get_args(Policy))}, got {policy!r}')
+        if (policy == 'report') != (file is not None):
+            raise ValueError("policy 'report' needs the file to write to, and no other policy takes one")
+        self.policy = policy
+        self.file = Path(file) if file is not None else None
+        self.count = 0
+        self.causes: dict[str, str] = {}
+
+    def add(self, samples: Sequence[DamagedSample]) -> None:
+        """Take note of damaged samples.
+
+        Raises:
+            DamagedImageError: The policy is to stop.
+        """
+        for sample in samples:
+            if self.policy == 'raise':
+                raise DamagedImageError(sample.path, sample.cause)
+            self.count += 1
+            if sample.path in self.causes:
+                continue
+            self.causes[sample.path] = sample.cause
+            _logger.warning('Left out %s: %s', sample.path, sample.cause)
+            if self.file is not None:
+                with self.file.open('a', encoding='utf-8') as lines:
+                    lines.write(json.dumps(sample._asdict()) + '\n')
+
+
+class KeyedBatch(list[Any]):
+    """The samples of a batch before they are collated, with their keys and those that are missing."""
+
+    def __init__(self, samples: list[Any], keys: list[SampleKey], damaged: list[DamagedSample]) -> None:
+        super().__init__(samples)
+        self.keys = keys
+        self.damaged = damaged
+
+
+class CollatedBatch(NamedTuple):
+    """A batch on its way out of a worker; `data` is None where no sample of it could be read."""
+
+    data: Any
+    keys: list[SampleKey]
+    damaged: list[DamagedSample]
+
+
+class KeyedDataset(Dataset[Any]):
+    """A dataset whose transforms draw by position.
+
+    Pass it to `create_loader` in place of the dataset: the loader then shuffles by seed and epoch as well, and mixes
+    by the key of a batch. Epochs count themselves; `loader.sampler.set_epoch(epoch, first_batch)` sets them, and
+    where to begin in one.
+
+    Args:
+        damaged: What to do about images that cannot be read; see `DamageLog`. In training another sample, drawn by
+            the same key, takes the place of one that is left out; in evaluation the batch is one smaller.
+        report: File for the policy 'report'.
+    """
+
+    def __init__(
+        self, dataset: Any, seed: int = 42, damaged: Policy = 'raise', report: str | Path | None = None
+    ) -> None:
+        if not hasattr(dataset, '__getitem__') or not hasattr(dataset, '__len__'):
+            raise TypeError(f'samples are keyed by their index, which a {type(dataset).__name__} does not have')
+        self.dataset = dataset
+        self.seed = seed
+        self.damage = DamageLog(damaged, report)
+        self.replaces = False
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: int | tuple[int, int, int]) -> Any:
+        with _preserved():
+            return self._seeded_item(_as_key(place))
+
+    def __getitems__(self, places: Sequence[int | tuple[int, int, int]]) -> KeyedBatch:
+        keys = [_as_key(place) for place in places]
+        batch = KeyedBatch([], keys, [])
+        with _preserved():
+            for where in keys:
+                sample = self._read(where, batch.damaged)
+                if sample is not None:
+                    batch.append(sample)
+        return batch
+
+    def _seeded_item(self, where: SampleKey) -> Any:
+        _seed_host(key(self.seed, 'sample', where.epoch, where.position))
+        return self.dataset[where.index]
+
+    def _read(self, where: SampleKey, damaged: list[DamagedSample], attempt: int = 0) -> Any:
+        """A sample, or what takes its place; None if nothing does."""
+        try:
+            return self._seeded_item(where)
+        except DamagedImageError as error:
+            path, cause = error.path, error.cause
+        if not self.replaces or self.damage.policy == 'raise':
+            damaged.append(DamagedSample(path, cause, where.epoch, where.index, None))
+            return None
+        if attempt == _MAX_REPLACEMENTS:
+            raise DamagedImageError(path, f'{cause}; so are {attempt} others that were to take its place')
+        index = key(self.seed, 'replacement', where.epoch, where.position, attempt) % len(self)
+        damaged.append(DamagedSample(path, cause, where.epoch, where.index, index))
+        return self._read(where._replace(index=index), damaged, attempt + 1)
+
+    @property
+    def transform(self) -> Any:
+        """The transform of the dataset inside."""
+        return self.dataset.transform
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        self.dataset.transform = transform
+
+    def filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
+        """Name of a sample's file; see `Reader.filename`."""
+        return self.dataset.filename(index, basename, absolute)
+
+    def filenames(self, basename: bool = False, absolute: bool = False) -> list[str]:
+        """Names of all files, by index."""
+        return self.dataset.filenames(basename, absolute)
+
+
+def _as_key(place: int | tuple[int, int, int]) -> SampleKey:
+    return SampleKey(*place) if isinstance(place, tuple) else SampleKey(0, place, place)
+
+
+class KeyedSampler(Sampler[SampleKey]):
+    """The samples of one process, by key: batch u of the run holds the positions from u G on, for a batch of G over all
+    processes, and each process takes the next `batch_size` of them.
+
+    Args:
+        length: Samples of the dataset.
+        batch_size: Samples in a batch of one process.
+        drop_last: Leave out the positions after the last whole batch of all processes.
+        repeats: Times in a row that each sample is seen (see `RepeatAugSampler`). The processes then take turns in a
+            batch, so that repeats of a sample are spread over them.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int = 42,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        repeats: float = 1,
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ValueError(f'rank {rank} is not one of {world_size} processes')
+        self.length = length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world_size = world_size
+        self.repeats = repeats
+        self.epoch = 0
+        self.first_batch = 0
+
+    @property
+    def _global_batch(self) -> int:
+        return self.batch_size * self.world_size
+
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Choose the epoch of the next pass, and the batch it begins with."""
+        self.epoch = epoch
+        self.first_batch = first_batch
+
+    def order(self, epoch: int) -> Sequence[int]:
+        """The dataset's indices by position in an epoch."""
+        if not self.shuffle:
+            return range(self.length)
+        generator = torch.Generator().manual_seed(key(self.seed, 'order', epoch))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        if self.repeats != 1:
+            order = [order[int(position / self.repeats)] for position in range(self.length)]
+        return order
+
+    def _positions(self, batch: int) -> range:
+        start = batch * self._global_batch
+        stop = min(start + self._global_batch, self.length)
+        if self.repeats != 1:
+            return range(start + self.rank, stop, self.world_size)
+        first = start + self.rank * self.batch_size
+        return range(min(first, stop), min(first + self.batch_size, stop))
+
+    @property
+    def _num_batches(self) -> int:
+        if self.drop_last:
+            return self.length // self._global_batch
+        return -(-self.length // self._global_batch)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        epoch, first_batch = self.epoch, self.first_batch
+        if self.shuffle:
+            self.epoch += 1
+        self.first_batch = 0
+        return self._keys(epoch, first_batch)
+
+    def _keys(self, epoch: int, first_batch: int) -> Iterator[SampleKey]:
+        order = self.order(epoch)
+        for batch in range(first_batch, self._num_batches):
+            for position in self._positions(batch):
+                yield SampleKey(epoch, position, order[position])
+
+    def __len__(self) -> int:
+        """Samples of this process in a whole epoch."""
+        count = self._num_batches
+        return (count - 1) * self.batch_size + len(self._positions(count - 1)) if count else 0
+
+
+class _KeyedCollate:
+    """Collates the samples of a KeyedBatch; what is drawn meanwhile (mixup) follows from the batch's first key."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any], seed: int) -> None:
+        self.collate = collate
+        self.seed = seed
+
+    def __call__(self, batch: list[Any]) -> CollatedBatch:
+        assert isinstance(batch, KeyedBatch)
+        data = None
+        if batch:
+            with seeded(key(self.seed, 'batch', *batch.keys[0][:2])):
+                data = self.collate(batch)
+        return CollatedBatch(data, batch.keys, batch.damaged)
+
+
+class KeyedLoader(DataLoader[Any]):
+    """A loader of a `KeyedDataset`: batches as usual; damaged samples go to the dataset's log.
+
+    Attributes:
+        keys: Keys of the batch that was given last.
+    """
+
+    def __init__(self, dataset: KeyedDataset, *, collate_fn: Callable[[list[Any]], Any], **options: Any) -> None:
+        self.seed = dataset.seed
+        self.keys: list[SampleKey] = []
+        generator = torch.Generator().manual_seed(key(dataset.seed, 'loader'))
+        collate = _KeyedCollate(collate_fn, dataset.seed)
+        super().__init__(dataset, collate_fn=collate, generator=generator, **options)
+
+    def __iter__(self) -> Iterator[Any]:
+        dataset = self.dataset
+        assert isinstance(dataset, KeyedDataset)
+        for batch in super().__iter__():
+            dataset.damage.add(batch.damaged)
+            self.keys = batch.keys
+            if batch.data is not None:
+                yield batch.data

@@ -1,0 +1,154 @@
+"""Images in tar files: one tar, a folder of tars, or tars inside a tar."""
+
+import io
+import logging
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from timm.data._decode import DamagedImageError
+from timm.utils.misc import natural_key
+
+from ._names import base_of
+from ._tar_index import TarMember, find_members, label_of
+from .class_map import load_class_map
+from .img_extensions import get_img_extensions
+from .reader import Reader
+
+__all__ = ['ReaderImageInTar', 'TarState', 'extract_tarinfos']
+
+_logger = logging.getLogger(__name__)
+
+# The suffix of index files that other versions write beside a tar. They are pickles: neither read nor written here.
+CACHE_FILENAME_SUFFIX = '_tarinfos.pickle'
+
+
+class TarState:
+    """The open handle of one tar file, and the process that opened it."""
+
+    def __init__(self, tf: BinaryIO | None = None, ti: int | None = None) -> None:
+        self.tf = tf
+        self.ti = ti
+
+    def reset(self) -> None:
+        """Forget the handle, as a forked worker has to: parent and child would share its position."""
+        self.tf = None
+        self.ti = None
+
+
+def extract_tarinfos(
+    root: str,
+    class_name_to_idx: Mapping[str, int] | None = None,
+    cache_tarinfo: bool | None = None,
+    extensions: Collection[str] | None = None,
+    sort: bool = True,
+) -> tuple[list[TarMember], list[int], dict[str, int]]:
+    """Index the images of a tar file or a folder of them: members, their classes, and the map from class name to index.
+
+    The headers are walked at every start. An index file is not kept, since one that cannot be trusted is worse.
+
+    Args:
+        class_name_to_idx: Map to use; images of classes that it does not name are left out.
+        cache_tarinfo: Has no effect.
+        extensions: Extensions to take; by default those of `get_img_extensions`.
+        sort: Order the images by name, as people count.
+
+    Raises:
+        FileNotFoundError: No tar file there.
+        ValueError: A file is not a tar file.
+        RuntimeError: There is no image in it.
+    """
+    if cache_tarinfo:
+        _logger.warning('cache_tarinfo has no effect: tar indexes are not written to disk')
+    accepted = get_img_extensions(as_set=True) if extensions is None else extensions
+    members = find_members(root, accepted)
+    labels = [label_of(member, root_is_tar=Path(root).is_file()) for member in members]
+    if class_name_to_idx is None:
+        class_name_to_idx = {name: index for index, name in enumerate(sorted(set(labels), key=natural_key))}
+    samples = [
+        (m, class_name_to_idx[name]) for m, name in zip(members, labels, strict=True) if name in class_name_to_idx
+    ]
+    if not samples:
+        raise RuntimeError(
+            f'Found 0 images in {root!r}: {len(members)} files with an extension of {", ".join(sorted(accepted))}, '
+            f'none of them in the class map'
+        )
+    if sort:
+        samples.sort(key=lambda sample: natural_key(sample[0].name))
+    return [m for m, _ in samples], [target for _, target in samples], dict(class_name_to_idx)
+
+
+class ReaderImageInTar(Reader):
+    """Every image of a tar file, of the tar files in a folder, and of the tar files inside them.
+
+    An image's class is the folder that holds it in its tar; without one, the name of that tar.
+
+    Args:
+        class_map: Class names to indices, or a file with them (see `load_class_map`).
+        cache_tarfiles: Keep the tar files open between reads.
+        cache_tarinfo: Has no effect.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        class_map: Mapping[str, int] | str | Path | None = '',
+        cache_tarfiles: bool = True,
+        cache_tarinfo: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root = os.fspath(root)
+        self.root_is_tar = Path(root).is_file()
+        folder = Path(root).parent if self.root_is_tar else root
+        self.samples, self.targets, self.class_name_to_idx = extract_tarinfos(
+            root,
+            class_name_to_idx=load_class_map(class_map, folder) if class_map else None,
+            cache_tarinfo=cache_tarinfo,
+        )
+        self.class_idx_to_name = {index: name for name, index in self.class_name_to_idx.items()}
+        self.cache_tarfiles = cache_tarfiles
+        self.tar_state: dict[str, TarState] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[BinaryIO, int]:
+        member = self.samples[index]
+        if self.cache_tarfiles:
+            data = _read(self._handle(member.tar), member)
+        else:
+            with Path(member.tar).open('rb') as file:
+                data = _read(file, member)
+        return io.BytesIO(data), self.targets[index]
+
+    def _handle(self, path: str) -> BinaryIO:
+        state = self.tar_state.setdefault(path, TarState())
+        if state.ti != os.getpid():
+            state.reset()
+        if state.tf is None:
+            state.tf = Path(path).open('rb', buffering=0)  # noqa: SIM115 - kept for the next read
+            state.ti = os.getpid()
+        return state.tf
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, 'tar_state': {}}
+
+    def __del__(self) -> None:
+        for state in getattr(self, 'tar_state', {}).values():
+            if state.tf is not None:
+                state.tf.close()
+
+    def _filename(self, index: int, basename: bool = False, absolute: bool = False) -> str:
+        member = self.samples[index]
+        if basename:
+            return base_of(member.name)
+        return str(Path(member.tar, member.inner, member.name)) if absolute else member.name
+
+
+def _read(file: BinaryIO, member: TarMember) -> bytes:
+    file.seek(member.offset)
+    data = file.read(member.size)
+    if len(data) != member.size:
+        raise DamagedImageError(member.name, f'{member.tar!r} is cut off')
+    return data

@@ -1,0 +1,145 @@
+# pyright: strict
+"""Models from options, with one line of explanation where that cannot be."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import timm
+from timm.data import resolve_data_config
+from timm.layers import apply_test_time_pool, set_fast_norm
+from timm.models import load_checkpoint
+from timm.utils import reparameterize_model, set_jit_fuser
+
+from .exits import CheckpointError, UsageError, nearest
+from .options import DeviceOptions, ModelOptions
+
+__all__ = [
+    'build_model',
+    'compile_model',
+    'count_parameters',
+    'finish_model',
+    'load_weights',
+    'resolve_preprocessing',
+]
+
+
+def build_model(options: ModelOptions, device: DeviceOptions, seed: int, **more: Any) -> nn.Module:
+    """The model, in host memory; `more` are further arguments of `create_model`.
+
+    Raises:
+        UsageError: There is no such model or tag, no weights for it, or it does not take an argument.
+    """
+    set_fast_norm(device.fast_norm)
+    if device.fuser:
+        set_jit_fuser(device.fuser)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    channels = options.in_chans or (options.input_size[0] if options.input_size else None)
+    try:
+        return timm.create_model(
+            options.model,
+            pretrained=options.pretrained,
+            num_classes=options.num_classes,
+            in_chans=channels,
+            global_pool=options.gp,
+            scriptable=device.torchscript or None,
+            **more,
+            **options.model_kwargs,
+        )
+    except (RuntimeError, TypeError, ValueError, AssertionError, KeyError, OSError) as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        if 'Unknown model' in reason:
+            reason += nearest(options.model, timm.list_models())
+        elif 'pretrained tag' in reason:
+            architecture = options.model.partition('.')[0]
+            reason += nearest(options.model, timm.list_models(f'{architecture}.*', include_tags=True))
+        raise UsageError(f'cannot build model {options.model!r}: {reason}') from error
+
+
+def resolve_preprocessing(
+    model: nn.Module, arguments: Mapping[str, Any], use_test_size: bool = False
+) -> dict[str, Any]:
+    """Size, crop, filter and normalisation of the input: the model's configuration under the given options.
+
+    A network that is built for one size is set to the size asked for, where that is another.
+    """
+    try:
+        preprocessing: dict[str, Any] = resolve_data_config(dict(arguments), model=model, use_test_size=use_test_size)
+    except (AssertionError, ValueError) as error:
+        raise UsageError(f'these options of the input do not go together: {error or type(error).__name__}') from error
+    size = tuple(preprocessing['input_size'][1:])
+    if size != _published_size(model):
+        _set_size(model, size)
+    return preprocessing
+
+
+def _published_size(model: nn.Module) -> tuple[int, ...] | None:
+    """Height and width the model was made for, None if it does not say."""
+    config: Mapping[str, Any] = getattr(model, 'pretrained_cfg', None) or {}
+    return tuple(config['input_size'][1:]) if config.get('input_size') else None
+
+
+def _set_size(model: nn.Module, size: tuple[int, ...]) -> None:
+    """Set a network that is built for one size to another; the others take any."""
+    resize: Any = getattr(model, 'set_input_size', None)
+    if resize is None:
+        return
+    try:
+        resize(img_size=size)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f'the model cannot take images of {"x".join(map(str, size))}: {error}') from error
+
+
+def load_weights(model: nn.Module, path: str, size: tuple[int, ...], use_ema: bool = True) -> None:
+    """Load a checkpoint, whose every tensor has to fit the model as it stands at `size`, or at its published size.
+
+    Raises:
+        UsageError: There is no such file.
+        CheckpointError: It cannot be read or does not fit.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f'there is no checkpoint {path}')
+    published = _published_size(model)
+    try:
+        try:
+            load_checkpoint(model, path, use_ema=use_ema)
+        except RuntimeError:
+            if published in (None, size) or not hasattr(model, 'set_input_size'):
+                raise
+            _set_size(model, published)
+            load_checkpoint(model, path, use_ema=use_ema)
+            _set_size(model, size)
+    except (RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+        reason = ' '.join(str(error).split())[:400]
+        raise CheckpointError(f'checkpoint {path} does not fit model {type(model).__name__}: {reason}') from error
+
+
+def finish_model(
+    model: nn.Module, preprocessing: Mapping[str, Any], reparam: bool = False, test_pool: bool = False
+) -> tuple[nn.Module, bool]:
+    """The model as it is evaluated, and whether its head pools at test time, which wants the whole image."""
+    if reparam:
+        model = reparameterize_model(model)
+    if not test_pool:
+        return model, False
+    pooled: tuple[nn.Module, bool] = apply_test_time_pool(model, dict(preprocessing))
+    return pooled
+
+
+def compile_model(model: nn.Module, options: DeviceOptions) -> Any:
+    """The model compiled or scripted, if that is asked for."""
+    if options.torchscript and options.torchcompile:
+        raise UsageError('--torchscript and --torchcompile exclude each other: leave one of them out')
+    if options.torchscript:
+        return torch.jit.script(model)  # pyright: ignore[reportUnknownMemberType]
+    if options.torchcompile:
+        return torch.compile(model, backend=options.torchcompile, mode=options.torchcompile_mode)
+    return model
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers are learned."""
+    return sum(p.numel() for p in model.parameters())

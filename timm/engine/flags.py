@@ -1,0 +1,297 @@
+# pyright: strict
+"""Option records to command-line flags, to and from YAML: one declaration of each option, three ways to give it."""
+
+import argparse
+import ast
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import yaml
+
+from .exits import UsageError, nearest
+
+__all__ = [
+    'Flag',
+    'about',
+    'build_options',
+    'build_parser',
+    'flag',
+    'flags_of',
+    'flatten',
+    'parse',
+    'read_yaml',
+    'to_yaml',
+    'without',
+]
+
+Options = TypeVar('Options')
+
+_KINDS: dict[type, str] = {
+    bool: 'true or false',
+    int: 'an integer',
+    float: 'a number',
+    dict: 'a mapping',
+    str: 'text',
+}
+
+
+def about(
+    doc: str,
+    *names: str,
+    const: str | None = None,
+    positional: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+) -> dict[str, Any]:
+    """Metadata of a field that is a flag.
+
+    Further spellings are `names`; `const` is what the bare flag means; `low` and `high` bound each value.
+    """
+    return {'doc': doc, 'names': names, 'const': const, 'positional': positional, 'low': low, 'high': high}
+
+
+def flag(default: Any, doc: str, *names: str, **more: Any) -> Any:
+    """A field that is a flag, with the metadata of `about`."""
+    return dataclasses.field(default=default, metadata=about(doc, *names, **more))
+
+
+def without(*names: str) -> dict[str, Any]:
+    """Metadata of a script's field that holds a record: the options of that record which the script does not offer."""
+    return {'without': names}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One option of one script.
+
+    Attributes:
+        name: Name of the field, of the parsed attribute and of the key in YAML.
+        part: Field of the script's record that holds the record with this option.
+        base: Type of one value: bool, int, float, str or dict.
+        count: Values it takes: 1, a fixed number, or None for one or more.
+        optional: Whether it may be None.
+        choices: The only values it may have, if they are few.
+        low: The smallest value.
+        high: The largest value.
+    """
+
+    name: str
+    part: str
+    default: Any
+    base: type
+    count: int | None
+    optional: bool
+    choices: tuple[str, ...] | None
+    doc: str
+    names: tuple[str, ...]
+    const: str | None
+    positional: bool
+    low: float | None
+    high: float | None
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What is typed on the command line, '-x' before '--long'."""
+        if self.positional:
+            return (self.name,)
+        dashed = '--' + self.name.replace('_', '-')
+        return tuple(sorted({dashed, *self.names}, key=lambda name: (name.startswith('--'), name != dashed, name)))
+
+    def read(self, value: Any) -> Any:
+        """`value` as this option's type, from YAML or code; raises ValueError where it is none of its values."""
+        if value is None and self.optional:
+            return None
+        if self.count == 1:
+            return self._read_one(value)
+        if not isinstance(value, (list, tuple)):
+            raise ValueError('a list')
+        values: list[Any] = [self._read_one(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        if not values or (self.count and len(values) != self.count):
+            raise ValueError(f'a list of {self.count or "one or more"} values')
+        return tuple(values)
+
+    def _read_one(self, value: Any) -> Any:
+        if self.base is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                value = value if isinstance(value, int) else float(value)  # YAML reads 1e-5 as a string
+            except ValueError:
+                raise ValueError('a number') from None
+        elif isinstance(value, bool) != (self.base is bool) or not isinstance(value, self.base):
+            raise ValueError(_KINDS[self.base])
+        if self.choices and value not in self.choices:
+            raise ValueError(f'one of {", ".join(self.choices)}')
+        if self.low is not None and not value >= self.low:
+            raise ValueError(f'{self.low} or more')
+        if self.high is not None and not value <= self.high:
+            raise ValueError(f'{self.high} or less')
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _value_type(hint: Any) -> tuple[type, int | None, bool, tuple[str, ...] | None]:
+    """Base type, count, optional and choices of an annotation."""
+    united = get_origin(hint) in (UnionType, Union)
+    inner = next(arg for arg in get_args(hint) if arg is not NoneType) if united else hint
+    optional = united and NoneType in get_args(hint)
+    if get_origin(inner) is Literal:
+        return str, 1, optional, get_args(inner)
+    if get_origin(inner) is tuple:
+        args = get_args(inner)
+        return args[0], None if args[-1] is Ellipsis else len(args), optional, None
+    return get_origin(inner) or inner, 1, optional, None
+
+
+def flags_of(script: type) -> dict[str, Flag]:
+    """Every option of a script's record by name, in the order of declaration."""
+    found: dict[str, Flag] = {}
+    for holder in dataclasses.fields(script):
+        record: Any = holder.default
+        hints = get_type_hints(record.__class__)
+        for option in dataclasses.fields(record):  # pyright: ignore[reportArgumentType]
+            if option.name in holder.metadata.get('without', ()):
+                continue
+            base, count, optional, choices = _value_type(hints[option.name])
+            found[option.name] = Flag(
+                option.name,
+                holder.name,
+                getattr(record, option.name),
+                base,
+                count,
+                optional,
+                choices,
+                **option.metadata,
+            )
+    return found
+
+
+def _key_value(text: str) -> tuple[str, Any]:
+    """'key=value', the value read as a Python literal where it is one."""
+    key, equals, value = text.partition('=')
+    if not equals or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return key, value
+
+
+class _Collect(argparse.Action):
+    """Stores key=value items as a dict."""
+
+    def __call__(self, _parser: Any, namespace: Any, values: Any, _option: str | None = None) -> None:
+        setattr(namespace, self.dest, dict(values))
+
+
+def _keywords(option: Flag) -> dict[str, Any]:
+    """The keywords of `add_argument` for an option."""
+    doc = option.doc.replace('%', '%%')
+    if option.positional:
+        return {'nargs': '?', 'help': doc}
+    keywords: dict[str, Any] = {'dest': option.name, 'default': option.default}
+    if option.base is bool:
+        return keywords | {'action': 'store_true', 'help': doc}
+    if option.base is dict:
+        return keywords | {'nargs': '*', 'type': _key_value, 'action': _Collect, 'metavar': 'KEY=VALUE', 'help': doc}
+    if option.default not in (None, ''):
+        doc += ' (%(default)s)'
+    keywords |= {'type': option.base, 'choices': option.choices, 'help': doc}
+    if option.choices is None:
+        keywords['metavar'] = option.base.__name__.upper()
+    if option.count != 1:
+        keywords['nargs'] = option.count or '+'
+    elif option.const is not None:
+        keywords |= {'nargs': '?', 'const': option.const}
+    return keywords
+
+
+def build_parser(script: type, program: str, description: str | None = None) -> argparse.ArgumentParser:
+    """The command line of a script, grouped as its records are."""
+    parser = argparse.ArgumentParser(
+        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('-c', '--config', default='', metavar='FILE', help='YAML file of options; flags go before it')
+    groups: dict[str, Callable[..., Any]] = {}
+    for holder in dataclasses.fields(script):
+        groups[holder.name] = parser.add_argument_group(holder.name, type(holder.default).__doc__).add_argument
+    for option in flags_of(script).values():
+        groups[option.part](*option.spellings, **_keywords(option))
+    return parser
+
+
+def read_yaml(path: str | Path, script: type) -> dict[str, Any]:
+    """The options in a YAML file, checked against the script's.
+
+    Raises:
+        UsageError: No such file, no mapping, an unknown key or a value of the wrong type.
+    """
+    try:
+        values: Any = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UsageError(f'cannot read the options in {path}: {error.strerror}') from error
+    except yaml.YAMLError as error:
+        raise UsageError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f'{path} holds no "option: value" lines')
+    return _check(values, script, str(path))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _check(values: Mapping[Any, Any], script: type, source: str) -> dict[str, Any]:
+    """`values` by option name in the options' types; UsageError names the first that is none."""
+    options = flags_of(script)
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).replace('-', '_')
+        if name not in options:
+            raise UsageError(f'{source} sets {str(key)!r}, which is no option{nearest(name, options)}')
+        try:
+            checked[name] = options[name].read(value)
+        except ValueError as error:
+            raise UsageError(f'{source} sets {key} to {value!r}, which is not {error}') from error
+    return checked
+
+
+def build_options(script: type[Options], values: Mapping[str, Any], source: str = 'the caller') -> Options:
+    """A script's record from option names and values; what is not named keeps the script's default.
+
+    Raises:
+        UsageError: An unknown name or a value of the wrong type.
+    """
+    options, checked = flags_of(script), _check(values, script, source)
+    parts: dict[str, Any] = {}
+    for holder in dataclasses.fields(script):  # pyright: ignore[reportArgumentType]
+        changes = {name: value for name, value in checked.items() if options[name].part == holder.name}
+        parts[holder.name] = dataclasses.replace(cast('Any', holder.default), **changes)
+    return script(**parts)
+
+
+def parse(
+    script: type[Options], argv: Sequence[str] | None = None, program: str = '', description: str | None = None
+) -> Options:
+    """The options on a command line: flags first, then the file of `--config`, then the script's defaults."""
+    parser = build_parser(script, program, description)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument('-c', '--config', default='')
+    config: str = early.parse_known_args(argv)[0].config
+    if config:
+        parser.set_defaults(**read_yaml(config, script))
+    values = vars(parser.parse_args(argv))
+    del values['config']
+    return build_options(script, values, 'the command line')
+
+
+def flatten(options: Any) -> dict[str, Any]:
+    """All options of a script's record as one sorted mapping of plain values; tuples become lists."""
+    values: dict[str, Any] = {}
+    for name, option in flags_of(options.__class__).items():
+        value = getattr(getattr(options, option.part), name)
+        values[name] = list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType]
+    return dict(sorted(values.items()))
+
+
+def to_yaml(options: Any) -> str:
+    """The options as sorted block YAML, which `--config` reads back."""
+    return yaml.safe_dump(flatten(options), default_flow_style=False)

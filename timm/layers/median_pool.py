@@ -1,0 +1,45 @@
+"""Median filter as a pool."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._fx import register_notrace_module
+from .helpers import to_2tuple, to_4tuple
+from .padding import pad_same_arg
+
+__all__ = ['MedianPool2d']
+
+
+@register_notrace_module
+class MedianPool2d(nn.Module):
+    """Median of each window, channel by channel; the lower one of an even number. Borders are mirrored.
+
+    Shape: (B, C, H, W) -> (B, C, H', W')
+
+    Args:
+        padding: One number, or left, right, top, bottom.
+        same: Pad as 'SAME' does instead, by the size of each input.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int, int, int] = 0,
+        same: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size: tuple[int, int] = to_2tuple(kernel_size)
+        self.stride: tuple[int, int] = to_2tuple(stride)
+        self.padding = list(to_4tuple(padding))
+        self.same = same
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pad, gather the windows, take their medians."""
+        padding = self.padding
+        if self.same:
+            padding = pad_same_arg(x.shape[-2:], self.kernel_size, self.stride)
+        x = F.pad(x, padding, mode='reflect')
+        x = x.unfold(2, self.kernel_size[0], self.stride[0]).unfold(3, self.kernel_size[1], self.stride[1])
+        return x.flatten(4).median(dim=-1)[0]

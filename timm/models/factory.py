@@ -1,0 +1,6 @@
+"""Old path of names that `timm.models` has today."""
+
+from ._factory import *  # noqa: F403
+from ._moved import warn_moved
+
+warn_moved(__name__, 'timm.models')

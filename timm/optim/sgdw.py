@@ -1,0 +1,148 @@
+"""SGD with momentum and decoupled weight decay."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, _use_grad_for_differentiable
+
+from ._helpers import (
+    batches,
+    cautious_,
+    check_hyperparameters,
+    complete_groups,
+    decay_scale,
+    evaluate,
+    gather,
+    options,
+    use_foreach,
+)
+from ._types import ParamsT
+
+__all__ = ['SGDW', 'sgdw']
+
+has_recent_pt = True  # published; what it asks of torch is long there
+
+
+class SGDW(Optimizer):
+    """Stochastic gradient descent whose weight decay shrinks the weights directly and stays out of the momentum.
+
+    Args:
+        dampening: Share of a new gradient kept out of the momentum.
+        nesterov: Look one momentum step ahead; needs momentum and no dampening.
+        caution: Leave out the parts of an update that the gradient contradicts.
+        corrected_weight_decay: Decay by lr^2 / max lr instead of lr.
+        foreach: Apply the rule to all parameters at once; None decides by device.
+        differentiable: Let autograd see the step.
+
+    Raises:
+        ValueError: A hyper-parameter is out of its range, or `nesterov` lacks what it needs.
+
+    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        caution: bool = False,
+        corrected_weight_decay: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+    ) -> None:
+        check_hyperparameters(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                f'nesterov=True needs momentum > 0 and dampening=0, not momentum={momentum}, dampening={dampening}.'
+            )
+        defaults = dict(
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            caution=caution,
+            corrected_weight_decay=corrected_weight_decay,
+            max_lr_snapshot=float(lr),
+            maximize=maximize,
+            foreach=foreach,
+            differentiable=differentiable,
+        )
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        complete_groups(self)
+
+    @_use_grad_for_differentiable
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters once; returns the loss when a closure computes it."""
+        loss = evaluate(closure)
+        for group in self.param_groups:
+            params, grads = gather(group, 'SGDW')
+            momentum_buffers = [self.state[p].get('momentum_buffer') for p in params]
+            names = ('foreach', 'weight_decay', 'momentum', 'lr', 'dampening', 'nesterov', 'caution', 'maximize')
+            sgdw(params, grads, momentum_buffers, **options(group, *names))
+            if group['momentum']:
+                for p, momentum_buffer in zip(params, momentum_buffers, strict=True):
+                    self.state[p]['momentum_buffer'] = momentum_buffer
+        return loss
+
+
+def sgdw(
+    params: list[Tensor],
+    grads: list[Tensor],
+    momentum_buffer_list: list[Tensor | None],
+    has_sparse_grad: bool | None = None,
+    foreach: bool | None = None,
+    *,
+    weight_decay: float,
+    momentum: float,
+    lr: float,
+    dampening: float,
+    nesterov: bool,
+    caution: bool,
+    maximize: bool,
+    max_lr: float | None = None,
+) -> None:
+    """One step of the rule on parallel lists, in place.
+
+    Args:
+        momentum_buffer_list: None marks a parameter's first step: the buffer made for it is put in the list.
+        has_sparse_grad: Must not be True: a decay that touches every weight has no sparse form.
+        max_lr: Turns the corrected decay on.
+    """
+    if has_sparse_grad:
+        raise ValueError('has_sparse_grad=True is not supported: SGDW needs dense gradients.')
+    if maximize:
+        grads = [-grad for grad in grads]
+    decay = weight_decay * decay_scale(lr, max_lr)
+    foreach = use_foreach(foreach, params)
+    fresh = {i for i, momentum_buffer in enumerate(momentum_buffer_list) if momentum_buffer is None}
+    for first_step in (True, False):
+        rows = [i for i in range(len(params)) if (i in fresh) is first_step]
+        if momentum and first_step:
+            for i in rows:  # a momentum starts with its first gradient, undampened
+                momentum_buffer_list[i] = grads[i].detach().clone()
+        momenta = momentum_buffer_list if momentum else grads
+        columns = ([cast('Tensor', column[i]) for i in rows] for column in (params, grads, momenta))
+        for weights, slopes, updates in batches(foreach, *columns):
+            if momentum and not first_step:
+                torch._foreach_mul_(updates, momentum)
+                torch._foreach_add_(updates, slopes, alpha=1 - dampening)
+            if momentum and nesterov:
+                updates = torch._foreach_add(slopes, updates, alpha=momentum)
+            elif caution:
+                updates = [update.clone() for update in updates]
+            if caution:
+                cautious_(updates, slopes)
+            if decay:
+                torch._foreach_mul_(weights, 1 - decay)
+            torch._foreach_add_(weights, updates, alpha=-lr)
