@@ -1,7 +1,7 @@
 """What `features_only=True` returns: wrappers that turn a network into a feature pyramid, and the list of its taps."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -411,6 +411,3 @@ class FeatureGetterNet(nn.ModuleDict):
             return features
         keys = dict(zip(self.out_indices, self.out_map or self.out_indices, strict=True))
         return OrderedDict((keys[i], feature) for i, feature in zip(sorted(keys), features, strict=True))
-
-
-FeatureClass = Callable[..., nn.Module]
