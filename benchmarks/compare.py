@@ -54,7 +54,7 @@ FIGURES = [
     Figure('random', 'efficientnet_b0', goal=0.85),
     Figure('load', 'vit_base_patch16_224', goal=0.10),
     Figure('read', 'vit_base_patch16_224'),
-    Figure('load', 'vit_giant_patch14_224', goal=0.10, repeats=1),
+    Figure('load', 'eva_giant_patch14_224', goal=0.10, repeats=1),
     Figure('load', 'swin_tiny_patch4_window7_224', goal=0.35),
     Figure('read', 'swin_tiny_patch4_window7_224'),
     Figure('load', 'efficientnet_b0', goal=0.7),

@@ -1,6 +1,7 @@
 """Module paths of former versions still work, and say so once."""
 
 import importlib
+import pkgutil
 import sys
 import warnings
 
@@ -61,16 +62,26 @@ def test_an_old_path_has_todays_objects_and_warns_once(path, monkeypatch):
         assert any(getattr(module, name) is getattr(home, name, None) for home in today), name
 
 
-def test_the_old_path_of_layers_is_a_package(monkeypatch):
+@pytest.mark.parametrize('path', ['timm.models.layers', 'timm.models.layers.helpers', 'timm.models.layers.mlp'])
+def test_the_old_path_of_layers_is_a_package_that_warns_once(path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith('timm.models.layers')]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.warns(FutureWarning, match=r'Importing from timm\.models\.layers is deprecated'):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        importlib.import_module(path)
         layers = importlib.import_module('timm.models.layers')
+        exec('from timm.models.layers import *', {})
+    assert [warning.category for warning in caught] == [FutureWarning]
+    assert str(caught[0].message).startswith('Importing from timm.models.layers is deprecated')
     missing = [name for name in timm.layers.__all__ if getattr(layers, name) is not getattr(timm.layers, name)]
     assert not missing
     assert layers._assert is timm.layers._assert
-    helpers = importlib.import_module('timm.models.layers.helpers')
-    assert helpers.to_2tuple is timm.layers.to_2tuple
+    for info in pkgutil.iter_modules(timm.layers.__path__):
+        if not info.name.startswith('_'):
+            module = importlib.import_module(f'timm.models.layers.{info.name}')
+            assert module is importlib.import_module(f'timm.layers.{info.name}')
+    assert layers.helpers.to_2tuple is timm.layers.to_2tuple
+    assert layers.conv2d_same is timm.layers.conv2d_same, 'a function, not the file of that name'
 
 
 def test_the_package_does_not_show_old_paths():

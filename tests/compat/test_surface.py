@@ -199,7 +199,9 @@ def compare(full, thing, record):
     if not callable(thing):
         yield f'{full} is no {record["kind"]}'
         return
-    if record['kind'] in ('function', 'class') and not is_same(parameters_of(thing), expected):
+    is_layer = isinstance(thing, partial) and full.startswith('timm.layers.')
+    has_parameters = record['kind'] in ('function', 'class') or is_layer
+    if has_parameters and not is_same(parameters_of(thing), expected):
         yield f'{full}: {parameters_of(thing)} instead of {expected}'
     for name, signature in record.get('methods', {}).items():
         if is_deliberate(f'{full}.{name}') or is_deliberate(f'*.{name}'):
@@ -220,6 +222,13 @@ MODULES = [name for name in SURFACE if exists(name)]
 def test_names_and_arguments_are_the_published_ones(module):
     found = differences(module)
     assert not found, '\n'.join(['', *found])
+
+
+@pytest.mark.parametrize('module', [name for name in MODULES if name.startswith('timm.layers')])
+def test_layers_are_the_same_objects_wherever_they_are_found(module):
+    for name, record in SURFACE[module].items():
+        if 'from' in record and exists(record['from']):
+            assert getattr(quietly(module), name) is getattr(quietly(record['from']), name), name
 
 
 def _imports():

@@ -105,12 +105,20 @@ def test_group_norms_take_channels_first():
         layers.GroupNormAct(32, group_size=5)
 
 
-def test_experimental_layer_norm_keeps_the_memory_format():
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_experimental_layer_norm_takes_either_memory_format(memory_format):
     x = _input('LayerNorm2d')
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        y = LayerNormExp2d(32)(x.contiguous(memory_format=memory_format))
-        assert y.is_contiguous(memory_format=memory_format)
-        torch.testing.assert_close(y, layers.LayerNorm2d(32)(x), rtol=1e-5, atol=1e-5)
+    expected = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(LayerNormExp2d(32)(x.contiguous(memory_format=memory_format)), expected)
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_rms_norm_of_maps_is_the_equation_in_every_layout_and_type(dtype, memory_format):
+    x = (_input('RmsNorm2d').to(dtype) * 100).contiguous(memory_format=memory_format)  # squares overflow float16
+    norm = _layer('RmsNorm2d').to(dtype)
+    expected = _by_equation('RmsNorm2d', x.double(), norm.weight.double(), None, norm.eps)
+    torch.testing.assert_close(norm(x), expected.to(dtype))
 
 
 @pytest.mark.parametrize('name', ['LayerNorm', 'LayerNorm2d', 'GroupNorm', 'RmsNorm', 'RmsNorm2d', 'SimpleNorm'])
@@ -240,6 +248,23 @@ def test_frozen_norms_compute_the_same_and_have_no_parameters():
     assert frozen[3][1] is frozen[1]
     torch.testing.assert_close(frozen(x), expected)
     torch.testing.assert_close(frozen.train()(x), expected)
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+def test_frozen_norms_normalise_by_their_statistics_in_either_mode(training, dtype):
+    norm = FrozenBatchNorm2d(4).train(training)
+    for name, value in {'weight': 2.0, 'bias': 0.5, 'running_mean': 3.0, 'running_var': 4.0}.items():
+        getattr(norm, name).fill_(value)
+    norm = norm.double() if dtype == torch.float64 else norm
+    x = torch.randn(2, 4, 3, 5, dtype=dtype, requires_grad=True)
+    y = norm(x)
+    assert y.dtype == dtype
+    factor = 2 / (4 + norm.eps) ** 0.5
+    torch.testing.assert_close(y, ((x.double() - 3) * factor + 0.5).to(dtype), rtol=None, atol=None)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, factor))
+    torch.testing.assert_close(norm.running_mean, torch.full_like(norm.running_mean, 3.0))
 
 
 def test_frozen_norms_load_checkpoints_of_running_ones():

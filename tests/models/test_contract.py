@@ -59,10 +59,11 @@ def case(request):
 
 @cache
 def _sized(name):
-    """The argument that makes a network take small images, where it needs one."""
+    """The arguments that make a network take small images and classify, where it needs them."""
     network = type(timm.create_model(name, device='meta'))
     takes = any('img_size' in inspect.signature(cls.__init__).parameters for cls in network.__mro__)
-    return {'img_size': SIZE} if takes else {}
+    classes = {} if timm.get_pretrained_cfg(name).num_classes else {'num_classes': 10}
+    return {'img_size': SIZE, **classes} if takes else classes
 
 
 def build(case, **kwargs):

@@ -25,6 +25,8 @@ DEFAULT = {
     'gmlp_ti16_224', 'mixer_s32_224', 'resmlp_12_224', 'gmixer_12_224', 'test_convnext', 'test_convnext2',
     'test_convnext3', 'convnextv2_atto', 'convnext_atto', 'convnext_atto_ols', 'convnext_zepto_rms',
     'convnext_zepto_rms_ols', 'swin_tiny_patch4_window7_224', 'swin_s3_tiny_224',
+    'eva02_tiny_patch14_224', 'vit_tiny_patch16_dinov3_qkvb', 'vit_pe_core_tiny_patch16_384',
+    'vit_small_patch16_rope_mixed_224',
 }  # fmt: skip
 
 

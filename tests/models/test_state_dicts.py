@@ -23,6 +23,7 @@ SMALL = {
     'test_vit2', 'test_vit3', 'test_vit4', 'vit_tiny_patch16_224', 'deit_tiny_distilled_patch16_224',
     'vit_tiny_r_s16_p8_224', 'swin_tiny_patch4_window7_224', 'hrnet_w18_small', 'gmlp_ti16_224', 'mixer_s32_224',
     'resmlp_12_224', 'test_convnext', 'test_convnext2', 'test_convnext3', 'convnextv2_atto', 'convnext_zepto_rms_ols',
+    'eva02_tiny_patch14_224', 'vit_pe_core_tiny_patch16_384', 'vit_small_patch16_rope_mixed_224',
 }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def test_random_weights_have_the_published_distribution(family, name):
         own_mean, own_std = float(value.mean()), float(value.std(correction=0))
         assert any(
             _agree(own_mean, own_std, recorded_mean, recorded_std, value.numel())
-            for recorded_mean, recorded_std in _without_outliers(mean, std, value.numel())
+            for recorded_mean, recorded_std in _without_outliers(mean, std, value.numel(), own_std)
         ), f'{key}: {own_mean}, {own_std} instead of {mean}, {std}'
 
 
@@ -70,17 +71,18 @@ def _agree(mean, std, recorded_mean, recorded_std, numel):
     )
 
 
-def _without_outliers(mean, std, numel):
-    """The record, and the record less one to three values of -2.
+def _without_outliers(mean, std, numel, own_std):
+    """The record, and the record less one to three values at the cut-off.
 
     The reference draws truncated normals through the inverse error function of uniform numbers; the lowest of these,
     one in 2 ** 24, becomes minus infinity and then the cut-off at -2. One such value among 147456 of deviation 0.02
-    raises the recorded deviation by 3 %.
+    raises the recorded deviation by 3 %. Where a network divides afterwards what it drew, it divides this value too.
     """
     yield mean, std
-    for count in (1, 2, 3):
-        square = (std**2 + mean**2) * numel - 4 * count
-        rest = numel - count
-        if rest > 0 and square > 0:
-            rest_mean = (mean * numel + 2 * count) / rest
-            yield rest_mean, math.sqrt(max(square / rest - rest_mean**2, 0.0))
+    for cut in (2.0, 2.0 * own_std / 0.02):
+        for count in (1, 2, 3):
+            square = (std**2 + mean**2) * numel - cut**2 * count
+            rest = numel - count
+            if rest > 0 and square > 0:
+                rest_mean = (mean * numel + cut * count) / rest
+                yield rest_mean, math.sqrt(max(square / rest - rest_mean**2, 0.0))

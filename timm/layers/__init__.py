@@ -108,6 +108,7 @@ from .format import get_channel_dim as get_channel_dim
 from .format import get_spatial_dim as get_spatial_dim
 from .format import nchw_to as nchw_to
 from .format import nhwc_to as nhwc_to
+from .gather_excite import GatherExcite as GatherExcite
 from .global_context import GlobalContext as GlobalContext
 from .grid import meshgrid as meshgrid
 from .grid import ndgrid as ndgrid
@@ -121,6 +122,7 @@ from .helpers import to_4tuple as to_4tuple
 from .helpers import to_ntuple as to_ntuple
 from .hybrid_embed import HybridEmbed as HybridEmbed
 from .hybrid_embed import HybridEmbedWithSize as HybridEmbedWithSize
+from .inplace_abn import InplaceAbn as InplaceAbn
 from .layer_scale import LayerScale as LayerScale
 from .layer_scale import LayerScale2d as LayerScale2d
 from .linear import Linear as Linear
@@ -132,6 +134,8 @@ from .mlp import GluMlp as GluMlp
 from .mlp import Mlp as Mlp
 from .mlp import SwiGLU as SwiGLU
 from .mlp import SwiGLUPacked as SwiGLUPacked
+from .non_local_attn import BatNonLocalAttn as BatNonLocalAttn
+from .non_local_attn import NonLocalAttn as NonLocalAttn
 from .norm import GroupNorm as GroupNorm
 from .norm import GroupNorm1 as GroupNorm1
 from .norm import LayerNorm as LayerNorm
@@ -212,6 +216,8 @@ from .separable_conv import SeparableConvNormAct as SeparableConvNormAct
 from .space_to_depth import DepthToSpace as DepthToSpace
 from .space_to_depth import SpaceToDepth as SpaceToDepth
 from .split_attn import SplitAttn as SplitAttn
+from .split_batchnorm import SplitBatchNorm2d as SplitBatchNorm2d
+from .split_batchnorm import convert_splitbn_model as convert_splitbn_model
 from .squeeze_excite import EffectiveSEModule as EffectiveSEModule
 from .squeeze_excite import EffectiveSqueezeExcite as EffectiveSqueezeExcite
 from .squeeze_excite import SEModule as SEModule
@@ -244,6 +250,7 @@ __all__ = [
     'AttentionPoolPrr',
     'AttentionRope',
     'AvgPool2dSame',
+    'BatNonLocalAttn',
     'BatchNormAct2d',
     'BlurPool2d',
     'CecaModule',
@@ -281,6 +288,7 @@ __all__ = [
     'GELU',
     'GELUTanh',
     'GatedMlp',
+    'GatherExcite',
     'GlobalContext',
     'GlobalResponseNormMlp',
     'GluMlp',
@@ -293,6 +301,7 @@ __all__ = [
     'HardSwish',
     'HybridEmbed',
     'HybridEmbedWithSize',
+    'InplaceAbn',
     'LayerNorm',
     'LayerNorm2d',
     'LayerNorm2dFp32',
@@ -312,6 +321,7 @@ __all__ = [
     'Mlp',
     'MultiQueryAttention2d',
     'MultiQueryAttentionV2',
+    'NonLocalAttn',
     'NormMlpClassifierHead',
     'PReLU',
     'PadType',
@@ -354,6 +364,7 @@ __all__ = [
     'SimpleNormFp32',
     'SpaceToDepth',
     'SplitAttn',
+    'SplitBatchNorm2d',
     'SqueezeExcite',
     'StdConv2d',
     'StdConv2dSame',
@@ -374,6 +385,7 @@ __all__ = [
     'build_sincos2d_pos_embed',
     'calculate_drop_path_rates',
     'conv2d_same',
+    'convert_splitbn_model',
     'convert_sync_batchnorm',
     'create_aa',
     'create_act_layer',

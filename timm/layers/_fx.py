@@ -30,6 +30,8 @@ NameOrFunction = TypeVar('NameOrFunction', bound=Callable[..., Any] | str)
 
 def register_notrace_module(module: ModuleClass) -> ModuleClass:
     """Class decorator: a tracer shall record a call of this module and not look inside."""
+    if not isinstance(module, type):
+        raise TypeError(f'{module!r} is no class of modules: use the class that a tracer shall not look into.')
     _leaf_modules.add(module)
     return module
 
@@ -50,6 +52,8 @@ def register_notrace_function(name_or_fn: NameOrFunction) -> NameOrFunction:
     Args:
         name_or_fn: The function, or its dotted path, which is looked up when an extractor is made.
     """
+    if not callable(name_or_fn) and not isinstance(name_or_fn, str):
+        raise TypeError(f'{name_or_fn!r} is no function: use one, or its dotted path.')
     _leaf_functions.add(name_or_fn)
     return name_or_fn
 
@@ -66,6 +70,8 @@ def get_notrace_functions() -> list[Callable[..., Any] | str]:
 
 def _tracing_arguments(model: nn.Module) -> dict[str, Any]:
     """Leaves for the tracer, and defaults of `forward` as constants so that tests like `mask is None` are decided."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f'{model!r} cannot be traced: use an nn.Module.')
     functions = [pkgutil.resolve_name(f) if isinstance(f, str) else f for f in _leaf_functions]
     parameters = inspect.signature(model.forward).parameters.values()
     return {

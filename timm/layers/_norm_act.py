@@ -12,10 +12,10 @@ from .typing import LayerType
 __all__ = ['NormAct', 'forward_of']
 
 
-def forward_of(norm: type[nn.Module]) -> Callable[..., Tensor]:
-    """The forward of a norm class as the method `normalize`; TorchScript has no super() and finds methods by name."""
+def forward_of(norm: type[nn.Module], name: str = 'normalize') -> Callable[..., Tensor]:
+    """The forward of a norm class as a method `name`; TorchScript has no super() and finds methods by name."""
     forward = norm.forward
-    normalize = types.FunctionType(forward.__code__, forward.__globals__, 'normalize', forward.__defaults__)
+    normalize = types.FunctionType(forward.__code__, forward.__globals__, name, forward.__defaults__)
     normalize.__annotations__ = forward.__annotations__
     return normalize
 

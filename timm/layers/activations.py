@@ -28,6 +28,8 @@ __all__ = [
     'tanh',
 ]
 
+torch.fx.wrap('mish')  # a symbolic tracer cannot answer what it asks of its input
+
 
 def swish(x: Tensor, inplace: bool = False) -> Tensor:
     """`x * sigmoid(x)` (Ramachandran et al., 1710.05941), the same function as SiLU."""
@@ -36,6 +38,8 @@ def swish(x: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(x: Tensor, inplace: bool = False) -> Tensor:  # noqa: ARG001 - accepted so that all activations are called alike
     """`x * tanh(softplus(x))` (Misra, 1908.08681); never in place."""
+    if x.is_cpu and x.requires_grad:
+        return x * F.softplus(x).tanh()  # the kernel computes all of it anew in the backward pass, which takes longer
     return F.mish(x)
 
 

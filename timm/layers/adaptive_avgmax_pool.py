@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, size_2d
 from ._names import unknown_name
 from .format import FormatT, get_channel_dim, get_spatial_dim
 from .helpers import to_2tuple
@@ -25,6 +26,13 @@ __all__ = [
 Size = int | tuple[int, int]
 
 
+def _cells(output_size: Size) -> tuple[int, int]:
+    """Rows and columns of cells; None leaves an axis as it is, as torch has it."""
+    size = to_2tuple(output_size)
+    size_2d('output_size', tuple(1 if n is None else n for n in size))
+    return size[0], size[1]
+
+
 def adaptive_pool_feat_mult(pool_type: str = 'avg') -> int:
     """How many times wider than its input the output of a pool is: 2 for those that concatenate, else 1."""
     return 2 if pool_type.endswith('catavgmax') else 1
@@ -43,7 +51,7 @@ def adaptive_avgmax_pool2d(x: torch.Tensor, output_size: Size = 1) -> torch.Tens
 
     Shape: (B, C, H, W) -> (B, C, *output_size)
     """
-    return _avgmax(x, to_2tuple(output_size))
+    return _avgmax(x, _cells(output_size))
 
 
 def adaptive_catavgmax_pool2d(x: torch.Tensor, output_size: Size = 1) -> torch.Tensor:
@@ -51,7 +59,7 @@ def adaptive_catavgmax_pool2d(x: torch.Tensor, output_size: Size = 1) -> torch.T
 
     Shape: (B, C, H, W) -> (B, 2 C, *output_size)
     """
-    return _catavgmax(x, to_2tuple(output_size))
+    return _catavgmax(x, _cells(output_size))
 
 
 _FUNCTIONS = {
@@ -132,7 +140,7 @@ class AdaptiveAvgMaxPool2d(nn.Module):
 
     def __init__(self, output_size: Size = 1) -> None:
         super().__init__()
-        self.output_size: tuple[int, int] = to_2tuple(output_size)
+        self.output_size: tuple[int, int] = _cells(output_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool."""
@@ -144,7 +152,7 @@ class AdaptiveCatAvgMaxPool2d(nn.Module):
 
     def __init__(self, output_size: Size = 1) -> None:
         super().__init__()
-        self.output_size: tuple[int, int] = to_2tuple(output_size)
+        self.output_size: tuple[int, int] = _cells(output_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool."""
@@ -176,7 +184,8 @@ class SelectAdaptivePool2d(nn.Module):
         input_fmt: Layout of the input; any but 'NCHW' implies the fast kind.
 
     Raises:
-        ValueError: The name is not known, or a fast pool shall have more than one cell.
+        ValueError: The name or layout is not known, or a fast pool shall have more than one cell.
+        TypeError: `pool_type` is no text.
     """
 
     def __init__(
@@ -187,6 +196,10 @@ class SelectAdaptivePool2d(nn.Module):
         input_fmt: FormatT = 'NCHW',
     ) -> None:
         super().__init__()
+        if not isinstance(pool_type or '', str):
+            raise TypeError(f"pool_type={pool_type!r} is no name of a pool: use one such as 'avg', or '' for none.")
+        get_spatial_dim(input_fmt)  # refuses what is no layout
+        _cells(output_size)
         self.pool_type = (pool_type or '').lower()
         self.pool: nn.Module = nn.Identity()
         self.flatten: nn.Module = nn.Flatten(1) if flatten else nn.Identity()
@@ -195,7 +208,7 @@ class SelectAdaptivePool2d(nn.Module):
             name = 'fast' + name
         if name in _FAST_POOLS:
             if output_size not in (1, (1, 1)):
-                raise ValueError(
+                raise BadValue(
                     f'Pool type {self.pool_type!r} on {input_fmt} input reduces to one cell, not to {output_size}: '
                     f"use a pool without 'fast' on NCHW input."
                 )

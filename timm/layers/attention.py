@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_builders, check_counts, share_of
 from ._device import Module
 from ._fx import register_notrace_function
 from .config import use_fused_attn
@@ -35,11 +36,16 @@ def resolve_self_attn_mask(
         attn: The scores; the mask takes their dtype and device.
         attn_mask: True where a query may look at a key, or numbers to add.
         is_causal: A query may look at no later key.
+
+    Raises:
+        TypeError: The mask holds whole numbers, which could mean either.
     """
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = torch.zeros_like(attn_mask, dtype=attn.dtype).masked_fill(~attn_mask, float('-inf'))
+    elif attn_mask is not None and not attn_mask.is_floating_point():
+        raise TypeError(f'A mask of {attn_mask.dtype} is ambiguous: use torch.bool, or numbers to add in {attn.dtype}.')
     if is_causal:
-        later = torch.full((seq_len, seq_len), float('-inf'), dtype=attn.dtype, device=attn.device).triu(1)
+        later = torch.full((seq_len, seq_len), float('-inf'), dtype=attn.dtype, device=attn.device).triu_(1)
         attn_mask = later if attn_mask is None else attn_mask + later
     return attn_mask
 
@@ -52,11 +58,8 @@ class _SelfAttention(Module):
     def __init__(self, dim: int, num_heads: int, head_dim: int | None) -> None:
         super().__init__()
         if head_dim is None:
-            if dim % num_heads:
-                raise ValueError(
-                    f'dim={dim} is not a multiple of num_heads={num_heads}: change one or set attn_head_dim.'
-                )
-            head_dim = dim // num_heads
+            head_dim = share_of('dim', dim, 'num_heads', num_heads, ', or set attn_head_dim')
+        check_counts(num_heads=num_heads, attn_head_dim=head_dim)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.attn_dim = num_heads * head_dim
@@ -81,7 +84,8 @@ class _SelfAttention(Module):
             if not wanted:
                 return nn.Identity()
             if norm_layer is None:
-                raise ValueError('qk_norm and scale_norm need norms, and norm_layer=None: give a class.')
+                raise BadValue('qk_norm and scale_norm need norms, and norm_layer=None: use a class such as LayerNorm.')
+            check_builders(norm_layer=norm_layer)
             return norm_layer(width)
 
         self.q_norm = norm(qk_norm, self.head_dim)
@@ -194,7 +198,8 @@ class AttentionRope(_SelfAttention):
 
     Raises:
         ValueError: `dim` is no multiple of `num_heads` and there is no `attn_head_dim`; `num_heads` is no multiple of
-            `num_kv_heads`; these differ and `qkv_fused`; a norm is wanted without a `norm_layer`.
+            `num_kv_heads`; these differ and `qkv_fused`; a norm is wanted without a `norm_layer`; fewer than no prefix
+            tokens.
     """
 
     def __init__(
@@ -218,14 +223,14 @@ class AttentionRope(_SelfAttention):
     ) -> None:
         super().__init__(dim, num_heads, attn_head_dim)
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        if num_heads % self.num_kv_heads:
-            raise ValueError(f'num_heads={num_heads} is not a multiple of num_kv_heads={num_kv_heads}.')
+        self.num_kv_groups = share_of('num_heads', num_heads, 'num_kv_heads', self.num_kv_heads)
+        if num_prefix_tokens < 0:
+            raise BadValue(f'num_prefix_tokens={num_prefix_tokens} is less than none: use 0 or more.')
         if qkv_fused and self.num_kv_heads != num_heads:
-            raise ValueError(
+            raise BadValue(
                 f'A fused projection has {num_heads} heads for all, not num_kv_heads={num_kv_heads}: '
                 f'set qkv_fused=False.'
             )
-        self.num_kv_groups = num_heads // self.num_kv_heads
         self.kv_dim = self.num_kv_heads * self.head_dim
         self.num_prefix_tokens = num_prefix_tokens
         self.rotate_half = rotate_half
@@ -235,6 +240,11 @@ class AttentionRope(_SelfAttention):
         self.v_proj = None if qkv_fused else nn.Linear(dim, self.kv_dim, bias=qkv_bias)
         gate = nn.Linear(dim, self.attn_dim, bias=qkv_bias) if gated else None
         self._add_output(dim, dim_out, norm_layer, qk_norm, scale_norm, gate, proj_bias, attn_drop, proj_drop)
+
+    def _project_fused(self, x: torch.Tensor) -> torch.Tensor:
+        """Queries, keys and values beside each other: (B, N, dim) -> (B, N, 3 * heads * head_dim)."""
+        assert self.qkv is not None
+        return self.qkv(x)
 
     def _rotate(self, x: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
         if self.num_prefix_tokens == 0:
@@ -258,7 +268,8 @@ class AttentionRope(_SelfAttention):
         """
         B, N, _ = x.shape
         if self.qkv is not None:
-            q, k, v = self.qkv(x).reshape(B, N, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+            qkv = self._project_fused(x).reshape(B, N, 3, self.num_heads, self.head_dim)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         else:
             assert self.q_proj is not None
             assert self.k_proj is not None

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import check_counts, share_of, size_2d
 from ._device import Module
 from .config import use_fused_attn
 from .create_conv2d import create_conv2d
-from .helpers import to_2tuple
+from .padding import check_padding
 from .pool2d_same import create_pool2d
 from .typing import PadType
 
@@ -39,6 +40,7 @@ class MultiQueryAttentionV2(Module):
         proj_drop: float = 0.0,
     ) -> None:
         super().__init__()
+        check_counts(num_heads=num_heads, key_dim=key_dim, value_dim=value_dim)
         dim_out = dim_out or dim
         self.num_heads = num_heads
         self.key_dim = key_dim
@@ -83,6 +85,10 @@ class MultiQueryAttention2d(Module):
         attn_drop: Dropout of attention weights; `proj_drop` of the result.
         norm_layer: Builds the norm after pooling or convolution.
         use_bias: Biases of the projections.
+
+    Raises:
+        ValueError: There are more heads than channels and no widths for them; a stride or size is below 1; `padding` is
+            unknown.
     """
 
     fused_attn: torch.jit.Final[bool]
@@ -105,10 +111,13 @@ class MultiQueryAttention2d(Module):
         use_bias: bool = False,
     ) -> None:
         super().__init__()
+        check_counts(num_heads=num_heads, kv_stride=kv_stride, dw_kernel_size=dw_kernel_size, dilation=dilation)
+        check_padding(padding)
         self.num_heads = num_heads
         self.key_dim: int = key_dim or dim // num_heads
         self.value_dim: int = value_dim or dim // num_heads
-        self.query_strides: tuple[int, int] = to_2tuple(query_strides)
+        check_counts(key_dim=self.key_dim, value_dim=self.value_dim)
+        self.query_strides: tuple[int, int] = size_2d('query_strides', query_strides)
         self.kv_stride = kv_stride
         self.has_query_strides = max(self.query_strides) > 1
         self.scale = self.key_dim**-0.5
@@ -211,10 +220,8 @@ class Attention2d(Module):
         super().__init__()
         dim_out = dim_out or dim
         width = dim_out if expand_first else dim
-        if width % num_heads:
-            raise ValueError(f'Attention of width {width} cannot have num_heads={num_heads}, which does not divide it.')
         self.num_heads = num_heads
-        self.dim_head = width // num_heads
+        self.dim_head = share_of('dim_out' if expand_first else 'dim', width, 'num_heads', num_heads)
         self.head_first = head_first
         self.fused_attn = use_fused_attn()
         self.qkv = nn.Conv2d(dim, 3 * width, kernel_size=1, bias=bias)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_builders, check_counts, share_of
 from ._device import Module
 from .attention import maybe_add_mask, resolve_self_attn_mask
 from .config import use_fused_attn
@@ -67,21 +68,21 @@ class AttentionPoolLatent(Module):
         self.latent_dim = latent_dim or embed_dim
         self.latent_len = latent_len
         self.num_heads = num_heads
-        self.head_dim = embed_dim // num_heads
+        self.head_dim = share_of('embed_dim', embed_dim, 'num_heads', num_heads)
         self.scale = self.head_dim**-0.5
         self.feat_size = feat_size
         self.pool = pool_type
         self.fused_attn = use_fused_attn()
-        if embed_dim % num_heads:
-            raise ValueError(f'embed_dim={embed_dim} is not a multiple of num_heads={num_heads}: change one of them.')
+        check_counts(latent_len=latent_len)
+        check_builders(norm_layer=norm_layer, act_layer=act_layer)
         if pool_type not in ('token', 'avg', ''):
-            raise ValueError(f"pool_type={pool_type!r} is not known: use 'token', 'avg' or ''.")
+            raise BadValue(f"pool_type={pool_type!r} is not known: use 'token', 'avg' or ''.")
         if pos_embed not in ('abs', ''):
-            raise ValueError(f"pos_embed={pos_embed!r} is not known: use 'abs' or ''.")
+            raise BadValue(f"pos_embed={pos_embed!r} is not known: use 'abs' or ''.")
         if pos_embed and not feat_size:
-            raise ValueError("pos_embed='abs' needs to know the number of tokens: give feat_size.")
+            raise BadValue("pos_embed='abs' needs to know the number of tokens: give feat_size.")
         if not q_proj and self.latent_dim != embed_dim:
-            raise ValueError(f'Latents of width {latent_dim} cannot be queries of width {embed_dim}: set q_proj=True.')
+            raise BadValue(f'Latents of width {latent_dim} cannot be queries of width {embed_dim}: set q_proj=True.')
 
         self.pos_embed = nn.Parameter(torch.zeros(feat_size, in_features)) if pos_embed and feat_size else None
         self.latent = nn.Parameter(torch.zeros(1, latent_len, self.latent_dim))
@@ -154,13 +155,12 @@ class AttentionPoolPrr(Module):
         norm_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f'dim={dim} is not a multiple of num_heads={num_heads}: change one of them.')
         if pool_type not in ('token', 'avg'):
-            raise ValueError(f"pool_type={pool_type!r} is not known: use 'token' or 'avg'.")
+            raise BadValue(f"pool_type={pool_type!r} is not known: use 'token' or 'avg'.")
+        check_builders(norm_layer=norm_layer)
         norm_layer = norm_layer or nn.LayerNorm
         self.num_heads = num_heads
-        self.head_dim = dim // num_heads
+        self.head_dim = share_of('dim', dim, 'num_heads', num_heads)
         self.scale = self.head_dim**-0.5
         self.pool = pool_type
         self.fused_attn = use_fused_attn()

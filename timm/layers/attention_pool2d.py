@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, share_of, size_2d
 from ._device import Module, building_on
 from .config import use_fused_attn
-from .helpers import get_device_dtype, to_2tuple
+from .helpers import get_device_dtype
 from .pos_embed import resample_abs_pos_embed
 from .pos_embed_sincos import apply_rot_embed_cat, create_rope_embed
 from .weight_init import trunc_normal_
@@ -16,7 +17,7 @@ __all__ = ['AttentionPool2d', 'RotAttentionPool2d']
 
 def _check_pool_type(pool_type: str) -> None:
     if pool_type not in ('token', ''):
-        raise AssertionError(f"pool_type={pool_type!r} is not possible: use 'token' to pool or '' to keep the map.")
+        raise BadValue(f"pool_type={pool_type!r} is not possible: use 'token' to pool or '' to keep the map.")
 
 
 class _AttentionPool(Module):
@@ -40,16 +41,14 @@ class _AttentionPool(Module):
         super().__init__()
         _check_pool_type(pool_type)
         embed_dim = embed_dim or in_features
-        heads = num_heads or embed_dim // (head_dim or embed_dim)
-        if heads == 0 or embed_dim % heads or (num_heads is None and head_dim and embed_dim % head_dim):
-            raise ValueError(
-                f'embed_dim={embed_dim} cannot be split into num_heads={num_heads}, or heads of head_dim={head_dim}: '
-                f'change one of them.'
-            )
+        if num_heads is None:
+            heads = share_of('embed_dim', embed_dim, 'head_dim', head_dim or embed_dim, ', or set num_heads')
+        else:
+            heads = num_heads
         self.embed_dim = embed_dim
         self.in_features = in_features
         self.num_heads = heads
-        self.head_dim = embed_dim // heads
+        self.head_dim = share_of('embed_dim', embed_dim, 'num_heads', heads)
         self.pool_type = pool_type
         self.scale = self.head_dim**-0.5
         self.fused_attn = use_fused_attn()
@@ -95,7 +94,7 @@ class _AttentionPool(Module):
             device: Of the new projection, that of the module when None, as is `dtype`.
 
         Raises:
-            AssertionError: `pool_type` is another.
+            ValueError: `pool_type` is another.
         """
         if pool_type is not None:
             _check_pool_type(pool_type)
@@ -162,8 +161,7 @@ class AttentionPool2d(_AttentionPool):
         drop_rate: Dropout before the last projection.
 
     Raises:
-        ValueError: Heads do not divide `embed_dim`.
-        AssertionError: `pool_type` is another.
+        ValueError: Heads do not divide `embed_dim`; `pool_type` is another.
     """
 
     def __init__(
@@ -192,7 +190,7 @@ class AttentionPool2d(_AttentionPool):
             class_token,
             drop_rate,
         )
-        self.feat_size: tuple[int, int] = to_2tuple(feat_size)
+        self.feat_size: tuple[int, int] = size_2d('feat_size', feat_size)
         self.seq_len = self.feat_size[0] * self.feat_size[1]
         self.pos_embed = nn.Parameter(torch.zeros(self.seq_len + 1, in_features))
         self.init_weights()
@@ -231,8 +229,8 @@ class RotAttentionPool2d(_AttentionPool):
         rope_type: Kind of rotary embedding, see `create_rope_embed`; one that gives a single table or pair.
 
     Raises:
-        ValueError: Heads do not divide `embed_dim`; `rope_type` is unknown.
-        AssertionError: `pool_type` is another.
+        ValueError: Heads do not divide `embed_dim`; `rope_type` is unknown, or the width of a head no multiple of 4;
+            `pool_type` is another.
     """
 
     def __init__(
@@ -262,6 +260,8 @@ class RotAttentionPool2d(_AttentionPool):
             class_token,
             drop_rate,
         )
+        if rope_type == 'mixed':
+            raise BadValue("rope_type='mixed' has tables for a whole network: use 'cat', 'base' or 'dinov3'.")
         self.rope_type = rope_type
         self.rotate_half = False
         self.pos_embed = create_rope_embed(
@@ -269,7 +269,7 @@ class RotAttentionPool2d(_AttentionPool):
             dim=self.embed_dim,
             num_heads=self.num_heads,
             in_pixels=False,
-            ref_feat_shape=to_2tuple(ref_feat_size),
+            ref_feat_shape=size_2d('ref_feat_size', ref_feat_size),
             rotate_half=False,
         )
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ._checks import BadValue, check_counts
 from ._device import Module, building_on
 from ._fx import register_notrace_module
 from ._norm_act import NormAct, forward_of
@@ -48,6 +49,7 @@ class BatchNormAct2d(NormAct, Module, nn.BatchNorm2d):
         inplace: bool = True,
         drop_layer: Callable[[], nn.Module] | None = None,
     ) -> None:
+        check_counts(num_features=num_features)
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
         self._follow_with(act_layer, apply_act, act_kwargs, inplace, drop_layer)
 
@@ -84,6 +86,7 @@ class FrozenBatchNorm2d(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5) -> None:
         super().__init__()
+        check_counts(num_features=num_features)
         self.num_features = num_features
         self.eps = eps
         self.register_buffer('weight', torch.ones(num_features))
@@ -92,7 +95,11 @@ class FrozenBatchNorm2d(Module):
         self.register_buffer('running_var', torch.ones(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        scale = self.weight * (self.running_var + self.eps).rsqrt()  # the backward pass of batch_norm takes longer
+        shift = self.bias - self.running_mean * scale
+        return x * scale.to(x.dtype).view(1, -1, 1, 1) + shift.to(x.dtype).view(1, -1, 1, 1)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         state_dict.pop(f'{prefix}num_batches_tracked', None)  # a checkpoint of the norm before it was frozen has it
@@ -125,8 +132,10 @@ class FrozenBatchNormAct2d(NormAct, FrozenBatchNorm2d):
         self._follow_with(act_layer, apply_act, act_kwargs, inplace, drop_layer)
 
 
-def _replace(module: nn.Module, successor: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
+def replace_parts(module: nn.Module, successor: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
     """`module`, in place, with its parts replaced that have a successor; a part used twice is replaced by one."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f'{module!r} is no network whose norms could be replaced: use an nn.Module.')
     done: dict[nn.Module, nn.Module] = {}
 
     def visit(part: nn.Module) -> nn.Module:
@@ -134,20 +143,24 @@ def _replace(module: nn.Module, successor: Callable[[nn.Module], nn.Module | Non
             new = successor(part)
             done[part] = part if new is None else new
             if new is None:
-                for name, child in part.named_children():
-                    setattr(part, name, visit(child))
+                for name, child in list(part._modules.items()):  # named_children() leaves out what it has named before
+                    if child is not None:
+                        setattr(part, name, visit(child))
         return done[part]
 
     return visit(module)
 
 
-def _take_over(new: nn.Module, old: nn.Module) -> nn.Module:
+def take_over(new: nn.Module, old: nn.Module) -> nn.Module:
     """`new` with the numbers of `old` that it has a place for, its drop layer, activation and mode."""
     for name, value in old.state_dict(keep_vars=True).items():
         if name in new._buffers:
             new._buffers[name] = value.detach().clone()
         elif name in new._parameters:  # the same object where it is one already, which an optimizer may hold
             new._parameters[name] = value if isinstance(value, nn.Parameter) else nn.Parameter(value.clone())
+    for name, value in old._parameters.items():
+        if value is None and name in new._parameters:  # such as the bias of a norm made with bias=False
+            new._parameters[name] = None
     if isinstance(old, NormAct):
         new.drop, new.act = old.drop, old.act
     return new.train(old.training)
@@ -157,10 +170,10 @@ def _frozen(part: nn.Module) -> nn.Module | None:
     if not isinstance(part, (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return None
     if part.running_mean is None:
-        raise ValueError(f'{part} cannot be frozen: it tracks no statistics (track_running_stats=False).')
+        raise BadValue(f'{part} cannot be frozen, as it keeps no statistics: use track_running_stats=True.')
     frozen_class = FrozenBatchNormAct2d if isinstance(part, NormAct) else FrozenBatchNorm2d
     with building_on(part.running_mean.device, part.running_mean.dtype):
-        return _take_over(frozen_class(part.num_features, part.eps), part)
+        return take_over(frozen_class(part.num_features, part.eps), part)
 
 
 def freeze_batch_norm_2d(module: nn.Module) -> nn.Module:
@@ -172,7 +185,7 @@ def freeze_batch_norm_2d(module: nn.Module) -> nn.Module:
     Raises:
         ValueError: A norm keeps no statistics to freeze.
     """
-    return _replace(module, _frozen)
+    return replace_parts(module, _frozen)
 
 
 def _unfrozen(part: nn.Module) -> nn.Module | None:
@@ -180,7 +193,7 @@ def _unfrozen(part: nn.Module) -> nn.Module | None:
         return None
     norm_class = BatchNormAct2d if isinstance(part, NormAct) else nn.BatchNorm2d
     with building_on(part.weight.device, part.weight.dtype):
-        return _take_over(norm_class(part.num_features, part.eps), part)
+        return take_over(norm_class(part.num_features, part.eps), part)
 
 
 def unfreeze_batch_norm_2d(module: nn.Module) -> nn.Module:
@@ -189,7 +202,7 @@ def unfreeze_batch_norm_2d(module: nn.Module) -> nn.Module:
     Returns:
         `module`, or what replaces it.
     """
-    return _replace(module, _unfrozen)
+    return replace_parts(module, _unfrozen)
 
 
 def convert_sync_batchnorm(module: nn.Module, process_group: Any = None) -> nn.Module:
@@ -200,15 +213,22 @@ def convert_sync_batchnorm(module: nn.Module, process_group: Any = None) -> nn.M
 
     Returns:
         `module`, or what replaces it.
+
+    Raises:
+        ValueError: A norm has norms inside, as SplitBatchNorm2d has, which one synchronised norm cannot stand for.
     """
 
     def synchronised(part: nn.Module) -> nn.Module | None:
         if not isinstance(part, _BatchNorm):
             return None
+        if any(isinstance(inner, _BatchNorm) for inner in part.modules() if inner is not part):
+            raise ValueError(
+                f'{type(part).__name__} cannot be synchronised: it has statistics for each part of a batch.'
+            )
         sync_class = SyncBatchNormAct if isinstance(part, NormAct) else nn.SyncBatchNorm
         new = sync_class(
             part.num_features, part.eps, part.momentum, part.affine, part.track_running_stats, process_group
         )
-        return _take_over(new, part)
+        return take_over(new, part)
 
-    return _replace(module, synchronised)
+    return replace_parts(module, synchronised)

@@ -9,12 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, check_counts
 from ._device import Module, takes_device
 from ._names import unknown_name
 from .padding import get_padding
 from .typing import LayerType
 
 __all__ = ['BlurPool2d', 'create_aa']
+
+
+_PAD_MODES = ('reflect', 'constant', 'replicate', 'circular')
 
 
 class BlurPool2d(Module):
@@ -25,10 +29,10 @@ class BlurPool2d(Module):
     Args:
         channels: Of the input; None accepts any number, at the price of expanding the filter in each call.
         filt_size: Taps of the filter along each axis, 2 or more: 3 is (1, 2, 1) / 4.
-        pad_mode: Of `F.pad`.
+        pad_mode: Of `F.pad`: reflect, constant, replicate or circular.
 
     Raises:
-        ValueError: `filt_size` is below 2.
+        ValueError: `filt_size` is below 2, another size below 1; `pad_mode` is unknown.
     """
 
     filt: torch.Tensor
@@ -41,8 +45,11 @@ class BlurPool2d(Module):
         pad_mode: str = 'reflect',
     ) -> None:
         super().__init__()
+        check_counts(channels=1 if channels is None else channels, filt_size=filt_size, stride=stride)
+        if pad_mode not in _PAD_MODES:
+            raise unknown_name('pad_mode', pad_mode, _PAD_MODES)
         if filt_size < 2:
-            raise ValueError(f'A filter of filt_size={filt_size} does not blur: use 2 or more.')
+            raise BadValue(f'A filter of filt_size={filt_size} does not blur: use 2 or more.')
         self.channels = channels
         self.filt_size = filt_size
         self.stride = stride
@@ -99,15 +106,19 @@ def create_aa(
         noop: Builds what stands for no layer; None for None.
 
     Raises:
-        ValueError: The name is not known.
+        ValueError: The name is not known, or `stride` below 1.
+        TypeError: `aa_layer` is neither name nor callable.
     """
-    if not aa_layer or not enable:
-        return None if noop is None else noop()
-    if isinstance(aa_layer, str):
+    if aa_layer and isinstance(aa_layer, str):
         name = aa_layer.lower().replace('_', '')
         if name not in _AA_LAYERS:
             raise unknown_name('anti-aliasing layer', aa_layer, _AA_LAYERS)
         aa_layer = _AA_LAYERS[name]
+    if not aa_layer or not enable:
+        return None if noop is None else noop()
+    if not callable(aa_layer):
+        raise TypeError(f"aa_layer={aa_layer!r} is no layer: use a class, or a name such as 'blur'.")
+    check_counts(stride=stride)
     arguments: dict[str, Any] = {'channels': channels, 'stride': stride}
     if getattr(aa_layer, 'func', aa_layer) is nn.AvgPool2d:
         arguments = {'kernel_size': stride}

@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
+from ._checks import check_odd
 from ._device import Module
 from .conv_bn_act import ConvNormAct
-from .create_act import create_act_layer
-from .helpers import make_divisible
+from .create_act import create_act_layer, create_gate
+from .helpers import reduced_width
 from .typing import LayerType
 
 __all__ = ['CbamModule', 'ChannelAttn', 'LightCbamModule', 'LightChannelAttn', 'LightSpatialAttn', 'SpatialAttn']
@@ -33,11 +34,11 @@ class ChannelAttn(Module):
         mlp_bias: bool = False,
     ) -> None:
         super().__init__()
-        width = rd_channels or make_divisible(channels * rd_ratio, rd_divisor, round_limit=0.0)
+        width = rd_channels or reduced_width(channels, rd_ratio, rd_divisor, round_limit=0.0)
         self.fc1 = nn.Conv2d(channels, width, kernel_size=1, bias=mlp_bias)
         self.act = create_act_layer(act_layer, inplace=True)
         self.fc2 = nn.Conv2d(width, channels, kernel_size=1, bias=mlp_bias)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""
@@ -66,8 +67,9 @@ class SpatialAttn(Module):
 
     def __init__(self, kernel_size: int = 7, gate_layer: LayerType = 'sigmoid') -> None:
         super().__init__()
+        check_odd('kernel_size', kernel_size)
         self.conv = ConvNormAct(2, 1, kernel_size, apply_act=False)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the positions."""
@@ -83,8 +85,9 @@ class LightSpatialAttn(Module):
 
     def __init__(self, kernel_size: int = 7, gate_layer: LayerType = 'sigmoid') -> None:
         super().__init__()
+        check_odd('kernel_size', kernel_size)
         self.conv = ConvNormAct(1, 1, kernel_size, apply_act=False)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the positions."""

@@ -5,6 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from ._checks import BadValue
 from ._device import Module, building_on, takes_device
 from .adaptive_avgmax_pool import SelectAdaptivePool2d
 from .create_act import get_act_layer
@@ -18,6 +19,8 @@ __all__ = ['ClNormMlpClassifierHead', 'ClassifierHead', 'NormMlpClassifierHead',
 
 def _linear(in_features: int, out_features: int, use_conv: bool) -> nn.Module:
     """The last map of a head: nothing without classes, a 1x1 convolution on maps, else `nn.Linear`."""
+    if not isinstance(out_features, int):
+        raise TypeError(f'A head of {out_features!r} outputs cannot be built: use a whole number, 0 for none.')
     if out_features <= 0:
         return nn.Identity()
     return nn.Conv2d(in_features, out_features, kernel_size=1) if use_conv else nn.Linear(in_features, out_features)
@@ -31,7 +34,7 @@ def _pool_and_classifier(
     input_fmt: FormatT,
 ) -> tuple[SelectAdaptivePool2d, nn.Module]:
     if use_conv and input_fmt != 'NCHW':
-        raise ValueError(f'use_conv=True needs NCHW features, these are {input_fmt}: use a linear classifier.')
+        raise BadValue(f'use_conv=True needs NCHW features, these are {input_fmt}: use a linear classifier.')
     pool = SelectAdaptivePool2d(pool_type=pool_type, flatten=bool(pool_type) and not use_conv, input_fmt=input_fmt)
     return pool, _linear(in_features * pool.feat_mult(), num_classes, use_conv)
 
@@ -144,8 +147,8 @@ class _NormMlpHead(Module):
         norm = get_norm_layer(norm_layer)
         self.norm = nn.Identity() if norm is None else norm(in_features)
         self.pre_logits: nn.Module = nn.Identity()
+        act = get_act_layer(act_layer) or nn.Identity
         if hidden_size:
-            act = get_act_layer(act_layer) or nn.Identity
             parts = OrderedDict(fc=_linear(in_features, hidden_size, self.use_conv), act=act())
             self.pre_logits = nn.Sequential(parts)
         self.drop = nn.Dropout(drop_rate)
@@ -157,7 +160,7 @@ class _NormMlpHead(Module):
 
     def _checked(self, pool: SelectAdaptivePool2d) -> SelectAdaptivePool2d:
         if pool.feat_mult() != 1:
-            raise ValueError(
+            raise BadValue(
                 f"pool_type={pool.pool_type!r} changes the width, which the norm after it fixes: use '', 'avg', 'max' "
                 f"or 'avgmax'."
             )
@@ -288,7 +291,7 @@ class ClNormMlpClassifierHead(_NormMlpHead):
     ) -> None:
         super().__init__()
         if input_fmt not in ('NHWC', 'NLC'):
-            raise ValueError(f"input_fmt={input_fmt!r} does not have its channels last: use 'NHWC' or 'NLC'.")
+            raise BadValue(f"input_fmt={input_fmt!r} does not have its channels last: use 'NHWC' or 'NLC'.")
         self.input_fmt = input_fmt
         self._build(in_features, num_classes, hidden_size, pool_type, drop_rate, norm_layer, act_layer)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, check_conv, check_counts
 from ._device import Module
 from ._fx import register_notrace_module
 from .conv2d_same import conv2d_same
@@ -27,12 +28,15 @@ def get_condconv_initializer(
 
     Raises:
         ValueError: (from the result) The matrix has another shape.
+        TypeError: `initializer` is no function.
     """
+    if not callable(initializer):
+        raise TypeError(f'initializer={initializer!r} fills no tensor: use a function such as nn.init.xavier_uniform_.')
 
     def initialize_experts(weight: torch.Tensor) -> None:
         expected = (num_experts, math.prod(expert_shape))
         if tuple(weight.shape) != expected:
-            raise ValueError(f'Weights of {num_experts} experts must have shape {expected}, got {tuple(weight.shape)}.')
+            raise BadValue(f'Weights of {num_experts} experts must have shape {expected}, got {tuple(weight.shape)}.')
         for i in range(num_experts):
             initializer(weight[i].view(*expert_shape))
 
@@ -47,6 +51,9 @@ class CondConv2d(Module):
 
     Args:
         padding: Any that `get_padding_value` knows.
+
+    Raises:
+        ValueError: A size is below 1; `groups` does not divide the channels; `padding` is unknown.
     """
 
     def __init__(
@@ -62,6 +69,8 @@ class CondConv2d(Module):
         num_experts: int = 4,
     ) -> None:
         super().__init__()
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
+        check_counts(num_experts=num_experts)
         padding, self.dynamic_padding = get_padding_value(padding, kernel_size, stride=stride, dilation=dilation)
         self.in_channels = in_channels
         self.out_channels = out_channels

@@ -57,12 +57,20 @@ _switches = _Switches(
 )
 
 
+def check_switch(name: str, value: object) -> None:
+    """Refuse text, of which even 'false' would switch on."""
+    if isinstance(value, str):
+        raise TypeError(f'{name}={value!r} is neither on nor off: use True or False.')
+
+
 class _Setting:
     """Flips switches at construction; used in a `with` statement, puts all of them back at its end."""
 
     def __init__(self, **changes: bool) -> None:
         self._before = replace(_switches)
         self._names = tuple(changes)
+        for name, value in changes.items():
+            check_switch(name, value)
         for name, value in changes.items():
             setattr(_switches, name, value)
 
@@ -153,6 +161,7 @@ def set_fused_attn(enable: bool = True, experimental: bool = False) -> None:
     Args:
         experimental: With `enable`, also where the fused path is experimental.
     """
+    check_switch('enable', enable)
     _switches.fused_attn = (2 if experimental else 1) if enable else 0
 
 
@@ -163,4 +172,5 @@ def use_reentrant_ckpt() -> bool:
 
 def set_reentrant_ckpt(enable: bool = True) -> None:
     """Choose the `use_reentrant` that activation checkpointing takes where a caller names none."""
+    check_switch('enable', enable)
     _switches.reentrant_ckpt = enable

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, check_conv
 from ._device import Module
 from ._fx import register_notrace_module
 from .padding import IntList, get_padding_value, pad_same, pad_same_arg
@@ -54,6 +55,7 @@ class Conv2dSame(Module, nn.Conv2d):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -81,6 +83,7 @@ class Conv2dSameExport(Module, nn.Conv2d):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
         self.pad = [0, 0, 0, 0]
         self.pad_input_size: tuple[int, int] | None = None
@@ -96,7 +99,7 @@ class Conv2dSameExport(Module, nn.Conv2d):
             self.pad_input_size = size
             self.pad = pad_same_arg(size, self.kernel_size, self.stride, self.dilation)
         elif self.pad_input_size != size:
-            raise ValueError(
+            raise BadValue(
                 f'Input of {size} after one of {self.pad_input_size}: padding is constant here, use Conv2dSame instead.'
             )
         return F.conv2d(F.pad(x, self.pad), self.weight, self.bias, self.stride, (0, 0), self.dilation, self.groups)
@@ -112,8 +115,13 @@ def create_conv2d_pad(
 
     Args:
         kwargs: Of `nn.Conv2d`, but `padding` is '' (symmetric) and `bias` False unless given. See `get_padding_value`.
+
+    Raises:
+        ValueError: A size is below 1; `groups` does not divide the channels; `padding` is unknown.
     """
     kwargs.setdefault('bias', False)
+    sizes = {name: kwargs[name] for name in ('stride', 'dilation', 'groups') if name in kwargs}
+    check_conv(in_chs, out_chs, kernel_size, **sizes)
     padding, by_input_size = get_padding_value(kwargs.pop('padding', ''), kernel_size, **kwargs)
     if by_input_size:
         return Conv2dSame(in_chs, out_chs, kernel_size, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any, overload
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue
 from ._names import unknown_name
 from .activations import (
     GELU,
@@ -28,7 +29,7 @@ from .activations_me import HardMishMe, hard_mish_me
 from .config import is_exportable, is_scriptable
 from .typing import LayerType
 
-__all__ = ['create_act_layer', 'get_act_fn', 'get_act_layer']
+__all__ = ['create_act_layer', 'create_gate', 'get_act_fn', 'get_act_layer']
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     'celu': F.celu,
@@ -91,7 +92,7 @@ def _look_up(
     if callable(name):
         return name
     if not isinstance(name, str):
-        raise TypeError(f'An activation is a name, a class or a function, not {name!r}.')
+        raise TypeError(f'An activation is a name such as "relu", a class or a function, not {name!r}.')
     key = name.lower()
     if key not in table:
         raise unknown_name('activation', name, table)
@@ -151,3 +152,17 @@ def create_act_layer(name: LayerType | None, inplace: bool | None = None, **kwar
     if inplace is not None and _takes_inplace(act_layer):
         kwargs['inplace'] = inplace
     return act_layer(**kwargs)
+
+
+def create_gate(gate_layer: LayerType) -> nn.Module:
+    """The activation that ends a gate, without which a layer would not be one.
+
+    Raises:
+        ValueError: The name is unknown or empty.
+    """
+    gate = create_act_layer(gate_layer)
+    if gate is None:
+        raise BadValue(
+            f"gate_layer={gate_layer!r} leaves no gate: use 'sigmoid', or 'identity' for one without bounds."
+        )
+    return gate

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from ._checks import BadValue, check_multiple
 from .cond_conv2d import CondConv2d
 from .conv2d_same import create_conv2d_pad
 from .mixed_conv2d import MixedConv2d
@@ -25,7 +26,8 @@ def create_conv2d(
             `num_experts` above 0 makes a `CondConv2d`.
 
     Raises:
-        ValueError: A list of kernel sizes together with experts or groups, or groups together with `depthwise`.
+        ValueError: A list of kernel sizes together with experts or groups, or groups together with `depthwise`; a size
+            below 1; channels that groups do not divide; an unknown padding.
     """
     if isinstance(kernel_size, list):
         if kwargs.get('groups') == in_channels:
@@ -34,12 +36,16 @@ def create_conv2d(
         for name, neutral in (('num_experts', 0), ('groups', 1)):
             value = kwargs.pop(name, neutral)
             if value != neutral:
-                raise ValueError(f'{name}={value} cannot be combined with a list of kernel sizes, {kernel_size}.')
+                raise BadValue(f'{name}={value} cannot be combined with a list of kernel sizes, {kernel_size}.')
         return MixedConv2d(in_channels, out_channels, kernel_size, **kwargs)
     if kwargs.pop('depthwise', False):
         if kwargs.get('groups', 1) not in (1, in_channels):
-            raise ValueError(f'groups={kwargs["groups"]} contradicts depthwise=True: leave one of them out.')
+            raise BadValue(f'groups={kwargs["groups"]} contradicts depthwise=True: leave one of them out.')
+        reason = f'is no multiple of in_channels={in_channels}, as depthwise=True needs it'
+        check_multiple('out_channels', out_channels, in_channels, reason)
         kwargs['groups'] = in_channels
+    if kwargs.get('num_experts', 0) < 0:
+        raise BadValue(f'num_experts={kwargs["num_experts"]} is negative: use 0 for a plain convolution.')
     if kwargs.get('num_experts', 0) > 0:
         return CondConv2d(in_channels, out_channels, kernel_size, **kwargs)
     kwargs.pop('num_experts', None)

@@ -72,7 +72,7 @@ def get_norm_layer(norm_layer: LayerType | None) -> Any:
     if callable(norm_layer):
         return norm_layer
     if not isinstance(norm_layer, str):
-        raise TypeError(f'A norm is a name, a class or a function, not {norm_layer!r}.')
+        raise TypeError(f'A norm is a name such as "layernorm", a class or a function, not {norm_layer!r}.')
     key = norm_key(norm_layer)
     if key not in _NORMS:
         raise unknown_name('norm', norm_layer, _NORMS)

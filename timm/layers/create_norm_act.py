@@ -8,8 +8,10 @@ from typing import Any, overload
 import torch
 from torch import nn
 
+from ._checks import BadValue
 from ._names import unknown_name
 from .config import is_no_jit
+from .create_act import get_act_layer
 from .create_norm import norm_key
 from .evo_norm import (
     EvoNorm2dB0,
@@ -23,6 +25,7 @@ from .evo_norm import (
     EvoNorm2dS2a,
 )
 from .filter_response_norm import FilterResponseNormAct2d, FilterResponseNormTlu2d
+from .inplace_abn import InplaceAbn
 from .norm_act import (
     BatchNormAct2d,
     GroupNorm1Act,
@@ -47,6 +50,8 @@ _NORM_ACTS: dict[str, Callable[..., nn.Module]] = {
     'frn': FilterResponseNormAct2d,
     'groupnorm': GroupNormAct,
     'groupnorm1': GroupNorm1Act,
+    'iabn': InplaceAbn,
+    'inplaceabn': InplaceAbn,
     'layernorm': LayerNormAct,
     'layernorm2d': LayerNormAct2d,
     'layernorm2dfp32': LayerNormAct2dFp32,
@@ -86,7 +91,7 @@ def get_norm_act_layer(norm_layer: LayerType | None, act_layer: LayerType | None
         act_layer: None for no activation. A partial that states an `act_layer` keeps its own.
 
     Raises:
-        ValueError: The name or class has no counterpart with activation.
+        ValueError: The name or class has no counterpart with activation, or the activation is unknown.
     """
     if not norm_layer:
         return None
@@ -95,10 +100,11 @@ def get_norm_act_layer(norm_layer: LayerType | None, act_layer: LayerType | None
     keywords: dict[str, Any] = {}
     if isinstance(norm_layer, functools.partial):
         if norm_layer.args:
-            raise ValueError(f'{norm_layer} binds arguments by position: bind them by name.')
+            raise BadValue(f'{norm_layer} binds arguments by position: bind them by name.')
         norm_layer, keywords = norm_layer.func, norm_layer.keywords
     if not isinstance(norm_layer, (str, type)):
-        raise TypeError(f'A norm is a name, a class, a partial of one or a function, not {norm_layer!r}.')
+        raise TypeError(f'A norm is a name such as "batchnorm", a class, a partial or a function, not {norm_layer!r}.')
+    get_act_layer(act_layer)  # refuses now what would fail when a norm is built
 
     known = {**_NORM_ACTS, **_SELF_ACTIVATED}
     if norm_layer in known.values():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_builders, check_counts, check_multiple
 from ._device import Module
 from .attention import maybe_add_mask, resolve_self_attn_mask
 from .config import use_fused_attn
@@ -60,8 +61,9 @@ class DiffAttention(Module):
         dual_lambda: bool = False,
     ) -> None:
         super().__init__()
-        if dim % (2 * num_heads):
-            raise ValueError(f'dim={dim} is not a multiple of 2 * num_heads={2 * num_heads}: change one of them.')
+        check_counts(num_heads=num_heads)
+        check_multiple('dim', dim, 2 * num_heads, f'cannot be shared by two maps of num_heads={num_heads}')
+        check_builders(norm_layer=norm_layer)
         norm_layer = norm_layer or RmsNorm
         self.num_heads = num_heads
         self.head_dim = dim // num_heads // 2
@@ -93,7 +95,13 @@ class DiffAttention(Module):
         self.register_parameter(name, values)
 
     def set_lambda_init(self, depth: int) -> None:
-        """Fix the constant part of lambda for a block of this index (section 2.1)."""
+        """Fix the constant part of lambda for a block of this index (section 2.1).
+
+        Raises:
+            ValueError: The index is negative.
+        """
+        if depth < 0:
+            raise BadValue(f'depth={depth} is no index of a block: use 0 for the first.')
         self.lambda_init = 0.8 - 0.6 * math.exp(-0.3 * depth)
 
     def reset_parameters(self) -> None:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._checks import BadValue, check_counts, check_rates
+
 __all__ = ['DropBlock2d', 'DropPath', 'calculate_drop_path_rates', 'drop_block_2d', 'drop_path']
 
 
@@ -34,7 +36,16 @@ def drop_block_2d(
         inplace: Overwrite the input.
         couple_channels: Drop the same regions of every channel.
         scale_by_keep: Divide what is left by its share, so that the mean stays. Not done with noise.
+
+    Raises:
+        ValueError: A rate is not from 0 to 1, a size below 1, or `x` no map.
     """
+    if drop_prob < 0.0 or drop_prob > 1.0:
+        raise ValueError(f'drop_prob={drop_prob} is not a share: use a number from 0 to 1.')
+    if block_size < 1 or gamma_scale < 0.0:
+        raise ValueError(f'block_size={block_size}, gamma_scale={gamma_scale} make no blocks: use 1 and 0.0 or more.')
+    if x.ndim != 4:
+        raise ValueError(f'DropBlock drops regions of maps (B, C, H, W), and this has {x.ndim} axes: use drop_path.')
     B, C, H, W = x.shape
     block_h, block_w = min(block_size, H), min(block_size, W)
     rate = drop_prob / (block_h * block_w)
@@ -58,6 +69,9 @@ class DropBlock2d(nn.Module):
 
     Args:
         kwargs: Options of former versions, accepted without effect.
+
+    Raises:
+        ValueError: A rate is not from 0 to 1, or a size below 1.
     """
 
     def __init__(
@@ -72,6 +86,10 @@ class DropBlock2d(nn.Module):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         super().__init__()
+        check_rates(drop_prob=drop_prob)
+        check_counts(block_size=block_size)
+        if gamma_scale < 0:
+            raise BadValue(f'gamma_scale={gamma_scale} is negative: use 0.0 or more, 1.0 for the rate as it is.')
         self.block_size, self.drop_prob, self.gamma_scale = block_size, drop_prob, gamma_scale
         self.couple_channels, self.scale_by_keep = couple_channels, scale_by_keep
         self.with_noise, self.inplace = with_noise, inplace
@@ -103,9 +121,14 @@ def drop_path(x: Tensor, drop_prob: float = 0.0, training: bool = False, scale_b
         drop_prob: Chance of each item, 0 to 1, to be zeroed.
         training: Do anything at all.
         scale_by_keep: Divide what is left by 1 - drop_prob, so that the mean stays.
+
+    Raises:
+        ValueError: `drop_prob` is not from 0 to 1.
     """
     if drop_prob == 0.0 or not training:
         return x
+    if drop_prob < 0.0 or drop_prob > 1.0:
+        raise ValueError(f'drop_prob={drop_prob} is not a share: use a number from 0 to 1.')
     keep_prob = 1 - drop_prob
     keep = x.new_empty([x.shape[0]] + [1] * (x.ndim - 1)).bernoulli_(keep_prob)
     if keep_prob > 0.0 and scale_by_keep:
@@ -121,10 +144,14 @@ class DropPath(nn.Module):
     Args:
         drop_prob: Chance of each item, 0 to 1, to be left out.
         scale_by_keep: Divide what is left by 1 - drop_prob, so that the mean stays.
+
+    Raises:
+        ValueError: `drop_prob` is not from 0 to 1.
     """
 
     def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:
         super().__init__()
+        check_rates(drop_prob=drop_prob)
         self.drop_prob = drop_prob
         self.scale_by_keep = scale_by_keep
 
@@ -153,13 +180,16 @@ def calculate_drop_path_rates(
         stagewise: One list per stage instead of one for all blocks.
 
     Raises:
-        ValueError: `stagewise` without a sequence of depths.
+        ValueError: `stagewise` without a sequence of depths; a rate that is not from 0 to 1; a negative depth.
     """
+    check_rates(drop_path_rate=drop_path_rate)
     num_blocks = depths if isinstance(depths, int) else sum(depths)
+    if num_blocks < 0 or (not isinstance(depths, int) and min(depths, default=0) < 0):
+        raise BadValue(f'depths={depths} has fewer than no blocks: use 0 or more.')
     rates = [drop_path_rate * i / max(num_blocks - 1, 1) for i in range(num_blocks)]
     if not stagewise:
         return rates
     if isinstance(depths, int):
-        raise ValueError(f'Stagewise rates need the depth of each stage, not depths={depths}.')
+        raise BadValue(f'Stagewise rates need the depth of each stage, not depths={depths}.')
     ends = [sum(depths[: i + 1]) for i in range(len(depths))]
     return [rates[end - depth : end] for depth, end in zip(depths, ends, strict=True)]

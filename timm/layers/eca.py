@@ -5,9 +5,10 @@ import math
 import torch
 from torch import nn
 
+from ._checks import BadValue, check_counts, check_odd
 from ._device import Module
-from .create_act import create_act_layer
-from .helpers import make_divisible
+from .create_act import create_act_layer, create_gate, get_act_layer
+from .helpers import reduced_width
 from .typing import LayerType
 
 __all__ = ['CecaModule', 'CircularEfficientChannelAttn', 'EcaModule', 'EfficientChannelAttn']
@@ -19,10 +20,12 @@ def _kernel_size(channels: int | None, kernel_size: int, gamma: float, beta: flo
     ECA-Net, arXiv:1910.03151, eq. 12.
     """
     if channels is not None:
+        check_counts(channels=channels)
+        if not gamma > 0:
+            raise BadValue(f'gamma={gamma} divides the logarithm of the channels: use a number above 0, such as 2.')
         size = int(abs(math.log2(channels) + beta) / gamma)
         return max(size if size % 2 else size + 1, 3)
-    if kernel_size % 2 == 0:
-        raise ValueError(f'kernel_size={kernel_size} has no middle: use {kernel_size + 1}.')
+    check_odd('kernel_size', kernel_size)
     return kernel_size
 
 
@@ -59,8 +62,8 @@ class EcaModule(Module):
         size = _kernel_size(channels, kernel_size, gamma, beta)
         if use_mlp:
             if channels is None:
-                raise ValueError('use_mlp=True needs channels, which set its width: pass channels.')
-            width = rd_channels or make_divisible(channels * rd_ratio, divisor=rd_divisor)
+                raise BadValue('use_mlp=True needs channels, which set its width: pass channels.')
+            width = rd_channels or reduced_width(channels, rd_ratio, rd_divisor)
             self.conv = nn.Conv1d(1, width, kernel_size=1)
             self.act = create_act_layer(act_layer or nn.ReLU)
             self.conv2 = nn.Conv1d(width, 1, kernel_size=size, padding=size // 2)
@@ -68,7 +71,7 @@ class EcaModule(Module):
             self.conv = nn.Conv1d(1, 1, kernel_size=size, padding=size // 2, bias=False)
             self.act = None
             self.conv2 = None
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""
@@ -106,8 +109,9 @@ class CecaModule(Module):
         super().__init__()
         size = _kernel_size(channels, kernel_size, gamma, beta)
         has_bias = act_layer is not None
+        get_act_layer(act_layer)  # refuses a name that is none
         self.conv = nn.Conv1d(1, 1, kernel_size=size, padding=size // 2, bias=has_bias, padding_mode='circular')
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""

@@ -8,8 +8,22 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ._checks import check_counts, share_of
 from ._device import Module
-from ._statistics import group_rms, group_std, group_std_tpu, instance_rms, instance_std, instance_std_tpu, manual_var
+from ._statistics import (
+    group_rms,
+    group_std,
+    group_std_tpu,
+    instance_rms,
+    instance_std,
+    instance_std_tpu,
+    manual_var,
+    rms_of_groups,
+    rms_of_maps,
+    std_of_groups,
+    std_of_maps,
+    variance,
+)
 from .create_act import create_act_layer
 from .typing import LayerType
 
@@ -32,12 +46,15 @@ __all__ = [
     'manual_var',
 ]
 
+torch.fx.wrap('variance')  # a symbolic tracer cannot answer what it asks of its input
+
 
 class _EvoNorm(Module):
     """Scale and shift per channel, which end every form: (B, num_features, H, W) -> the same."""
 
     def __init__(self, num_features: int, apply_act: bool, eps: float) -> None:
         super().__init__()
+        check_counts(num_features=num_features)
         self.apply_act = apply_act
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_features))
@@ -53,6 +70,11 @@ class _EvoNorm(Module):
 
     def _affine(self, x: Tensor) -> Tensor:
         return x * self.weight.to(x.dtype).view(1, -1, 1, 1) + self.bias.to(x.dtype).view(1, -1, 1, 1)
+
+    def _affine_over(self, x: Tensor, deviation: Tensor) -> Tensor:
+        """`x` over a (B, C, 1, 1) deviation, scaled and shifted, in one pass over `x` for both factors."""
+        scale = self.weight.to(x.dtype).view(1, -1, 1, 1) / deviation
+        return x * scale + self.bias.to(x.dtype).view(1, -1, 1, 1)
 
     def _channel(self, x: Tensor, parameter: Tensor) -> Tensor:
         return x * parameter.to(x.dtype).view(1, -1, 1, 1)
@@ -71,14 +93,14 @@ class _BatchEvoNorm(_EvoNorm):
     def _batch_std(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (1, C, 1, 1); in training the running variance follows, by the unbiased estimate."""
         if self.training:
-            variance = x.float().var(dim=(0, 2, 3), correction=0)
+            square = variance(x.float(), [0, 2, 3]).flatten()
             count = x.shape[0] * x.shape[2] * x.shape[3]
             share = self.momentum * count / (count - 1)
-            update = self.running_var * (1 - self.momentum) + (variance.detach() * share).to(self.running_var.dtype)
+            update = self.running_var * (1 - self.momentum) + (square.detach() * share).to(self.running_var.dtype)
             self.running_var.copy_(update)
         else:
-            variance = self.running_var
-        return (variance + self.eps).sqrt().to(x.dtype).view(1, -1, 1, 1)
+            square = self.running_var
+        return (square + self.eps).sqrt().to(x.dtype).view(1, -1, 1, 1)
 
 
 class EvoNorm2dB0(_BatchEvoNorm):
@@ -102,7 +124,7 @@ class EvoNorm2dB0(_BatchEvoNorm):
         """The norm over batch or map, whichever is weaker."""
         v = self.v
         if v is not None:
-            x = x / torch.maximum(self._batch_std(x), self._channel(x, v) + instance_std(x, self.eps))
+            x = x / torch.maximum(self._batch_std(x), self._channel(x, v) + std_of_maps(x, self.eps))
         return self._affine(x)
 
 
@@ -121,7 +143,7 @@ class EvoNorm2dB1(_PlainBatchEvoNorm):
     def forward(self, x: Tensor) -> Tensor:
         """The norm over batch or map, whichever is weaker."""
         if self.apply_act:
-            x = x / torch.maximum(self._batch_std(x), (x + 1) * instance_rms(x, self.eps))
+            x = x / torch.maximum(self._batch_std(x), (x + 1) * rms_of_maps(x, self.eps))
         return self._affine(x)
 
 
@@ -131,7 +153,7 @@ class EvoNorm2dB2(_PlainBatchEvoNorm):
     def forward(self, x: Tensor) -> Tensor:
         """The norm over batch or map, whichever is weaker."""
         if self.apply_act:
-            x = x / torch.maximum(self._batch_std(x), instance_rms(x, self.eps) - x)
+            x = x / torch.maximum(self._batch_std(x), rms_of_maps(x, self.eps) - x)
         return self._affine(x)
 
 
@@ -143,11 +165,9 @@ class _SampleEvoNorm(_EvoNorm):
     def __init__(self, num_features: int, groups: int, group_size: int | None, apply_act: bool, eps: float) -> None:
         super().__init__(num_features, apply_act, eps)
         if group_size:
-            if num_features % group_size:
-                raise ValueError(f'group_size={group_size} does not divide num_features={num_features}.')
-            groups = num_features // group_size
-        if (apply_act or self.always_normalizes) and num_features % groups:
-            raise ValueError(f'groups={groups} does not divide num_features={num_features}: pass one that does.')
+            groups = share_of('num_features', num_features, 'group_size', group_size)
+        if apply_act or self.always_normalizes:
+            share_of('num_features', num_features, 'groups', groups)
         self.groups = groups
 
 
@@ -181,7 +201,7 @@ class EvoNorm2dS0(_SampleEvoNorm):
         """Activation and norm, then scale and shift."""
         v = self.v
         if v is not None:
-            x = x * self._channel(x, v).sigmoid() / group_std(x, self.groups, self.eps)
+            return self._affine_over(x * self._channel(x, v).sigmoid(), std_of_groups(x, self.groups, self.eps))
         return self._affine(x)
 
 
@@ -204,11 +224,11 @@ class EvoNorm2dS0a(_SampleEvoNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Norm and, if there is one, activation, then scale and shift."""
-        deviation = group_std(x, self.groups, self.eps)
+        deviation = std_of_groups(x, self.groups, self.eps)
         v = self.v
         if v is not None:
             x = x * self._channel(x, v).sigmoid()
-        return self._affine(x / deviation)
+        return self._affine_over(x, deviation)
 
 
 class _ActEvoNorm(_SampleEvoNorm):
@@ -250,7 +270,7 @@ class EvoNorm2dS1(_ActEvoNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Activation and norm, then scale and shift."""
         if self.apply_act:
-            x = self.act(x) / group_std(x, self.groups, self.eps)
+            return self._affine_over(self.act(x), std_of_groups(x, self.groups, self.eps))
         return self._affine(x)
 
 
@@ -259,7 +279,7 @@ class EvoNorm2dS1a(_ActEvoNormA):
 
     def forward(self, x: Tensor) -> Tensor:
         """Activation and norm, then scale and shift."""
-        return self._affine(self.act(x) / group_std(x, self.groups, self.eps))
+        return self._affine_over(self.act(x), std_of_groups(x, self.groups, self.eps))
 
 
 class EvoNorm2dS2(_ActEvoNorm):
@@ -268,7 +288,7 @@ class EvoNorm2dS2(_ActEvoNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Activation and norm, then scale and shift."""
         if self.apply_act:
-            x = self.act(x) / group_rms(x, self.groups, self.eps)
+            return self._affine_over(self.act(x), rms_of_groups(x, self.groups, self.eps))
         return self._affine(x)
 
 
@@ -277,4 +297,4 @@ class EvoNorm2dS2a(_ActEvoNormA):
 
     def forward(self, x: Tensor) -> Tensor:
         """Activation and norm, then scale and shift."""
-        return self._affine(self.act(x) / group_rms(x, self.groups, self.eps))
+        return self._affine_over(self.act(x), rms_of_groups(x, self.groups, self.eps))

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._statistics import variance
+from .config import check_switch
+
 if TYPE_CHECKING:
     _Shape = Sequence[int]
 else:
@@ -30,6 +33,10 @@ __all__ = [
     'simple_norm',
 ]
 
+# They ask for device, type or layout, which a symbolic tracer does not know.
+torch.fx.wrap('variance')
+torch.fx.wrap('rms_norm2d')
+
 # Published names. torch's own kernels serve here on every device, so apex is never asked for.
 has_apex = False
 has_apex_rmsnorm = False
@@ -46,6 +53,7 @@ def is_fast_norm() -> bool:
 def set_fast_norm(enable: bool = True) -> None:
     """Let norms built from now on stay in the autocast type, or go up to float32 as autocast has it."""
     global _use_fast_norm
+    check_switch('enable', enable)
     _use_fast_norm = enable
 
 
@@ -72,7 +80,10 @@ def rms_norm2d(x: Tensor, normalized_shape: _Shape, weight: Tensor | None = None
 
     Shape: (B, C, H, W) -> (B, C, H, W); weight is (C,)
     """
-    return F.rms_norm(x.permute(0, 2, 3, 1), normalized_shape, weight, eps).permute(0, 3, 1, 2)
+    if x.dtype in (torch.float16, torch.bfloat16) or not x.is_contiguous():
+        return F.rms_norm(x.permute(0, 2, 3, 1), normalized_shape, weight, eps).permute(0, 3, 1, 2)
+    x = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)  # without a detour through channels last
+    return x if weight is None else x * weight.view(1, -1, 1, 1)
 
 
 def simple_norm(x: Tensor, normalized_shape: _Shape, weight: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -81,7 +92,7 @@ def simple_norm(x: Tensor, normalized_shape: _Shape, weight: Tensor | None = Non
     Shape: (..., *normalized_shape) -> the same; weight is normalized_shape
     """
     dims = [-1 - i for i in range(len(normalized_shape))]
-    x = x * torch.rsqrt(torch.var(x, dim=dims, keepdim=True) + eps)
+    x = x * torch.rsqrt(variance(x, dims, correction=1) + eps)
     return x if weight is None else x * weight
 
 
@@ -153,7 +164,11 @@ def fast_rms_norm2d(x: Tensor, normalized_shape: _Shape, weight: Tensor | None =
 
     Shape: (B, C, H, W) -> (B, C, H, W); weight is (C,)
     """
-    return fast_rms_norm(x.permute(0, 2, 3, 1), normalized_shape, weight, eps).permute(0, 3, 1, 2)
+    if torch.jit.is_scripting():
+        return rms_norm2d(x, normalized_shape, weight, eps)
+    x, weight, _ = _lowered(x, weight)
+    with torch.amp.autocast(device_type=x.device.type, enabled=False):
+        return rms_norm2d(x, normalized_shape, weight, eps)
 
 
 def fast_simple_norm(x: Tensor, normalized_shape: _Shape, weight: Tensor | None = None, eps: float = 1e-5) -> Tensor:

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from ._device import Module
-from .create_act import create_act_layer, get_act_layer
-from .helpers import make_divisible
+from .create_act import create_gate, get_act_layer
+from .helpers import reduced_width
 from .mlp import ConvMlp
 from .norm import LayerNorm2d
 from .typing import LayerType
@@ -42,12 +42,12 @@ class GlobalContext(Module):
     ) -> None:
         super().__init__()
         act = get_act_layer(act_layer)
-        width = rd_channels or make_divisible(channels * rd_ratio, rd_divisor, round_limit=0.0)
+        width = rd_channels or reduced_width(channels, rd_ratio, rd_divisor, round_limit=0.0)
         self.init_last_zero = init_last_zero
         self.conv_attn = nn.Conv2d(channels, 1, kernel_size=1) if use_attn else None
         self.mlp_add = ConvMlp(channels, width, act_layer=act, norm_layer=LayerNorm2d) if fuse_add else None
         self.mlp_scale = ConvMlp(channels, width, act_layer=act, norm_layer=LayerNorm2d) if fuse_scale else None
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

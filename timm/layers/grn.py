@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ._checks import check_counts
 from ._device import Module
 
 __all__ = ['GlobalResponseNorm']
@@ -20,6 +21,7 @@ class GlobalResponseNorm(Module):
 
     def __init__(self, dim: int, eps: float = 1e-6, channels_last: bool = True) -> None:
         super().__init__()
+        check_counts(dim=dim)
         self.eps = eps
         self.spatial_dim = (1, 2) if channels_last else (2, 3)
         self.channel_dim = -1 if channels_last else 1

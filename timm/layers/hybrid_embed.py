@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, size_2d
 from ._device import Module
 from .format import Format, nchw_to
-from .helpers import get_device_dtype, to_2tuple
+from .helpers import get_device_dtype
 from .patch_embed import resample_patch_embed
 
 __all__ = ['HybridEmbed', 'HybridEmbedWithSize']
@@ -35,7 +36,8 @@ class HybridEmbed(Module):
 
     Raises:
         ValueError: Patches do not tile the map and `dynamic_img_pad` is off; `embed_dim` differs from the map's
-            channels without a projection.
+            channels without a projection; a size is below 1, or the layout unknown.
+        TypeError: `backbone` is no network and builds none, or does not say what `feature_size` leaves open.
     """
 
     output_fmt: Format
@@ -59,22 +61,22 @@ class HybridEmbed(Module):
         dynamic_img_pad: bool = False,
     ) -> None:
         super().__init__()
+        if not callable(backbone):
+            raise TypeError(f'backbone={backbone!r} is no network: use a module, or a class or function of in_chans.')
         self.backbone = backbone if isinstance(backbone, nn.Module) else backbone(in_chans=in_chans)
         self.in_chans = in_chans
         self.flatten = flatten and output_fmt is None
         self.output_fmt = Format.NCHW if output_fmt is None else Format(output_fmt)
         self.strict_img_size = strict_img_size
         self.dynamic_img_pad = dynamic_img_pad
-        self.patch_size: tuple[int, int] = to_2tuple(patch_size)
-        self._count_patches(to_2tuple(img_size), feature_size, feature_ratio, None)
+        self.patch_size: tuple[int, int] = size_2d('patch_size', patch_size)
+        self._count_patches(size_2d('img_size', img_size), feature_size, feature_ratio, None)
         if proj:
             self.proj = nn.Conv2d(self.feature_dim, embed_dim, self.patch_size, stride=self.patch_size, bias=bias)
         elif self.feature_dim == embed_dim:
             self.proj = nn.Identity()
         else:
-            raise ValueError(
-                f'Without a projection embed_dim={embed_dim} must be {self.feature_dim} as the map has it.'
-            )
+            raise BadValue(f'Without a projection embed_dim={embed_dim} must be {self.feature_dim} as the map has it.')
 
     def _try_backbone(self, img_size: tuple[int, int]) -> tuple[tuple[int, int], int]:
         """Size and channels of the last feature map for an image of this size."""
@@ -93,7 +95,14 @@ class HybridEmbed(Module):
 
     def _declared_channels(self) -> int:
         info = getattr(self.backbone, 'feature_info', None)
-        return info.channels()[-1] if hasattr(info, 'channels') else self.backbone.num_features  # pyright: ignore
+        if hasattr(info, 'channels'):
+            return info.channels()[-1]  # pyright: ignore
+        if not hasattr(self.backbone, 'num_features'):
+            raise TypeError(
+                f'{type(self.backbone).__name__} states no feature_info and no num_features: use feature_size=None, so '
+                f'that it is tried out.'
+            )
+        return self.backbone.num_features  # pyright: ignore
 
     def _count_patches(
         self,
@@ -106,18 +115,18 @@ class HybridEmbed(Module):
             size, dim = self._try_backbone(img_size)
             feature_ratio = None
         else:
-            size, dim = to_2tuple(feature_size), feature_dim or self._declared_channels()
+            size, dim = size_2d('feature_size', feature_size), feature_dim or self._declared_channels()
         h, w = self.patch_size
         if (size[0] % h or size[1] % w) and not self.dynamic_img_pad:
-            raise ValueError(
+            raise BadValue(
                 f'Patches of {self.patch_size} do not tile the feature map of {size} that an image of '
                 f'{img_size} gives: change patch_size or img_size, or set dynamic_img_pad=True.'
             )
         self.img_size = img_size
         self.feature_size: tuple[int, int] = size
         self.feature_dim: int = dim
-        ratio = (img_size[0] // size[0], img_size[1] // size[1]) if feature_ratio is None else to_2tuple(feature_ratio)
-        self.feature_ratio: tuple[int, int] = ratio
+        given = (img_size[0] // size[0], img_size[1] // size[1]) if feature_ratio is None else feature_ratio
+        self.feature_ratio: tuple[int, int] = size_2d('feature_ratio', given)
         self.grid_size = (math.ceil(size[0] / h), math.ceil(size[1] / w))
         self.num_patches = self.grid_size[0] * self.grid_size[1]
 
@@ -134,13 +143,13 @@ class HybridEmbed(Module):
         Args:
             feature_size: As for the constructor, with `feature_ratio` and `feature_dim`, the map's channels.
         """
-        if patch_size is not None and to_2tuple(patch_size) != self.patch_size:
-            self.patch_size = to_2tuple(patch_size)
+        if patch_size is not None and size_2d('patch_size', patch_size) != self.patch_size:
+            self.patch_size = size_2d('patch_size', patch_size)
             if isinstance(self.proj, nn.Conv2d):
                 kernels = resample_patch_embed(self.proj.weight.detach(), self.patch_size, verbose=True)
                 self.proj.weight = nn.Parameter(kernels, requires_grad=self.proj.weight.requires_grad)
                 self.proj.kernel_size = self.proj.stride = self.patch_size
-        size = self.img_size if img_size is None else to_2tuple(img_size)
+        size = self.img_size if img_size is None else size_2d('img_size', img_size)
         if feature_size is None and size == self.img_size:
             feature_size, feature_ratio, feature_dim = self.feature_size, self.feature_ratio, self.feature_dim
         self._count_patches(size, feature_size, feature_ratio, feature_dim)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ._checks import check_counts
 from ._device import Module
 
 __all__ = ['LayerScale', 'LayerScale2d']
@@ -20,6 +21,7 @@ class LayerScale(Module):
 
     def __init__(self, dim: int, init_values: float = 1e-5, inplace: bool = False) -> None:
         super().__init__()
+        check_counts(dim=dim)
         self.init_values = init_values
         self.inplace = inplace
         self.gamma = nn.Parameter(torch.empty(dim))

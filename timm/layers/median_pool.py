@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, size_2d
 from ._fx import register_notrace_module
-from .helpers import to_2tuple, to_4tuple
+from .helpers import to_4tuple
 from .padding import pad_same_arg
 
 __all__ = ['MedianPool2d']
@@ -20,6 +21,9 @@ class MedianPool2d(nn.Module):
     Args:
         padding: One number, or left, right, top, bottom.
         same: Pad as 'SAME' does instead, by the size of each input.
+
+    Raises:
+        ValueError: A size is below 1 or has not one or two numbers; `padding` has not one or four.
     """
 
     def __init__(
@@ -30,9 +34,11 @@ class MedianPool2d(nn.Module):
         same: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size: tuple[int, int] = to_2tuple(kernel_size)
-        self.stride: tuple[int, int] = to_2tuple(stride)
+        self.kernel_size: tuple[int, int] = size_2d('kernel_size', kernel_size)
+        self.stride: tuple[int, int] = size_2d('stride', stride)
         self.padding = list(to_4tuple(padding))
+        if len(self.padding) != 4:
+            raise BadValue(f'padding={padding!r} is no frame: use one number, or 4 for left, right, top and bottom.')
         self.same = same
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._checks import BadValue, check_multiple
 from .conv2d_same import create_conv2d_pad
 
 __all__ = ['MixedConv2d']
@@ -25,6 +26,9 @@ class MixedConv2d(nn.ModuleList):
         kernel_size: One for each group.
         padding: As `create_conv2d_pad` takes it, which takes `kwargs` also.
         depthwise: Every convolution acts on each channel alone.
+
+    Raises:
+        ValueError: There is no kernel size, or there are fewer channels than kernel sizes.
     """
 
     def __init__(
@@ -40,6 +44,14 @@ class MixedConv2d(nn.ModuleList):
     ) -> None:
         super().__init__()
         sizes = kernel_size if isinstance(kernel_size, list) else [kernel_size]
+        if not 1 <= len(sizes) <= min(in_channels, out_channels):
+            raise BadValue(
+                f'kernel_size={kernel_size} has {len(sizes)} sizes for {in_channels} channels in, {out_channels} out: '
+                f'use 1 to {min(in_channels, out_channels)}.'
+            )
+        if depthwise:
+            reason = f'is no multiple of in_channels={in_channels}, as depthwise=True needs it'
+            check_multiple('out_channels', out_channels, in_channels, reason)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.splits = _split_channels(in_channels, len(sizes))

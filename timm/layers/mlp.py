@@ -6,9 +6,9 @@ from functools import partial
 import torch
 from torch import nn
 
+from ._checks import BadValue, check_builders, check_multiple, two_of
 from ._device import Module
 from .grn import GlobalResponseNorm
-from .helpers import to_2tuple
 
 __all__ = ['ConvMlp', 'GatedMlp', 'GlobalResponseNormMlp', 'GluMlp', 'Mlp', 'SwiGLU', 'SwiGLUPacked']
 
@@ -43,8 +43,9 @@ class Mlp(Module):
         super().__init__()
         width = hidden_features or in_features
         linear = _linear(use_conv)
-        biases, drops = to_2tuple(bias), to_2tuple(drop)
+        biases, drops = two_of('bias', bias), two_of('drop', drop)
         self.fc1 = linear(in_features, width, bias=biases[0])
+        check_builders(act_layer=act_layer, norm_layer=norm_layer)
         self.act = act_layer()
         self.drop1 = nn.Dropout(drops[0])
         self.norm = nn.Identity() if norm_layer is None else norm_layer(width)
@@ -89,13 +90,13 @@ class GluMlp(Module):
     ) -> None:
         super().__init__()
         width = hidden_features or in_features
-        if width % 2:
-            raise ValueError(f'hidden_features={width} cannot be split into gate and value: use {width + 1}.')
+        check_multiple('hidden_features', width, 2, 'cannot be split into gate and value')
         linear = _linear(use_conv)
-        biases, drops = to_2tuple(bias), to_2tuple(drop)
+        biases, drops = two_of('bias', bias), two_of('drop', drop)
         self.chunk_dim = 1 if use_conv else -1
         self.gate_last = gate_last
         self.fc1 = linear(in_features, width, bias=biases[0])
+        check_builders(act_layer=act_layer, norm_layer=norm_layer)
         self.act = act_layer()
         self.drop1 = nn.Dropout(drops[0])
         self.norm = nn.Identity() if norm_layer is None else norm_layer(width // 2)
@@ -147,11 +148,14 @@ class SwiGLU(Module):
     ) -> None:
         super().__init__()
         width = hidden_features or in_features
+        if align_to < 0:
+            raise BadValue(f'align_to={align_to} is negative: use 0 for no alignment, or a number such as 8.')
         if align_to:
             width += -width % align_to
-        biases, drops = to_2tuple(bias), to_2tuple(drop)
+        biases, drops = two_of('bias', bias), two_of('drop', drop)
         self.fc1_g = nn.Linear(in_features, width, bias=biases[0])
         self.fc1_x = nn.Linear(in_features, width, bias=biases[0])
+        check_builders(act_layer=act_layer, norm_layer=norm_layer)
         self.act = act_layer()
         self.drop1 = nn.Dropout(drops[0])
         self.norm = nn.Identity() if norm_layer is None else norm_layer(width)
@@ -197,15 +201,16 @@ class GatedMlp(Module):
     ) -> None:
         super().__init__()
         width = hidden_features or in_features
-        biases, drops = to_2tuple(bias), to_2tuple(drop)
+        biases, drops = two_of('bias', bias), two_of('drop', drop)
         self.fc1 = nn.Linear(in_features, width, bias=biases[0])
+        check_builders(act_layer=act_layer, norm_layer=norm_layer)
         self.act = act_layer()
         self.drop1 = nn.Dropout(drops[0])
         if gate_layer is None:
             self.gate = nn.Identity()
-        elif width % 2:
-            raise ValueError(f'hidden_features={width} cannot be halved by the gate: use {width + 1}.')
         else:
+            check_builders(gate_layer=gate_layer)
+            check_multiple('hidden_features', width, 2, 'cannot be halved by the gate')
             self.gate = gate_layer(width)
             width //= 2
         self.norm = nn.Identity() if norm_layer is None else norm_layer(width)
@@ -241,9 +246,10 @@ class ConvMlp(Module):
     ) -> None:
         super().__init__()
         width = hidden_features or in_features
-        biases = to_2tuple(bias)
+        biases = two_of('bias', bias)
         self.fc1 = nn.Conv2d(in_features, width, kernel_size=1, bias=biases[0])
         self.norm = nn.Identity() if norm_layer is None else norm_layer(width)
+        check_builders(act_layer=act_layer, norm_layer=norm_layer)
         self.act = act_layer()
         self.drop = nn.Dropout(drop)
         self.fc2 = nn.Conv2d(width, out_features or in_features, kernel_size=1, bias=biases[1])
@@ -276,8 +282,9 @@ class GlobalResponseNormMlp(Module):
         super().__init__()
         width = hidden_features or in_features
         linear = _linear(use_conv)
-        biases, drops = to_2tuple(bias), to_2tuple(drop)
+        biases, drops = two_of('bias', bias), two_of('drop', drop)
         self.fc1 = linear(in_features, width, bias=biases[0])
+        check_builders(act_layer=act_layer)
         self.act = act_layer()
         self.drop1 = nn.Dropout(drops[0])
         self.grn = GlobalResponseNorm(width, channels_last=not use_conv)

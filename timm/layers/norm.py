@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._checks import check_counts, share_of
 from ._device import Module
 from .fast_norm import (
     fast_group_norm,
@@ -37,6 +38,8 @@ __all__ = [
     'SimpleNormFp32',
 ]
 
+torch.fx.wrap('rms_norm2d')  # a symbolic tracer cannot answer what it asks of its input
+
 
 def _float(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.float()
@@ -49,11 +52,15 @@ class GroupNorm(nn.GroupNorm):
 
     Args:
         kwargs: `device` and `dtype`, as of nn.GroupNorm.
+
+    Raises:
+        ValueError: `num_groups` does not divide `num_channels`.
     """
 
     def __init__(
         self, num_channels: int, num_groups: int = 32, eps: float = 1e-5, affine: bool = True, **kwargs: Any
     ) -> None:
+        share_of('num_channels', num_channels, 'num_groups', num_groups)
         super().__init__(num_groups, num_channels, eps=eps, affine=affine, **kwargs)
         self._fast_norm = is_fast_norm()
 
@@ -80,6 +87,7 @@ class _LayerNorm(nn.LayerNorm):
     """nn.LayerNorm with this package's argument names and its smaller eps."""
 
     def __init__(self, num_channels: int, eps: float = 1e-6, affine: bool = True, **kwargs: Any) -> None:
+        check_counts(num_channels=num_channels)
         super().__init__(num_channels, eps=eps, elementwise_affine=affine, **kwargs)
         self._fast_norm = is_fast_norm()
 
@@ -138,7 +146,7 @@ class LayerNorm2dFp32(_LayerNorm):
 
 
 class LayerNormExp2d(nn.LayerNorm):
-    """LayerNorm2d in elementary operations, so that what comes back lies in memory as the input does.
+    """LayerNorm2d under the name of a former experiment.
 
     Shape: (B, C, H, W) -> (B, C, H, W)
     """
@@ -147,9 +155,8 @@ class LayerNormExp2d(nn.LayerNorm):
         super().__init__(num_channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        var, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
-        x = (x - mean) * torch.rsqrt(var + self.eps)
-        return x * self.weight[:, None, None] + self.bias[:, None, None]
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class _ScaledNorm(Module):
@@ -164,7 +171,8 @@ class _ScaledNorm(Module):
 
     def __init__(self, channels: int | tuple[int, ...], eps: float = 1e-6, affine: bool = True) -> None:
         super().__init__()
-        self.normalized_shape = (channels,) if isinstance(channels, int) else tuple(channels)
+        check_counts(channels=channels)
+        self.normalized_shape = tuple(channels) if isinstance(channels, (list, tuple)) else (channels,)
         self.eps = eps
         self.elementwise_affine = affine
         self._fast_norm = is_fast_norm()

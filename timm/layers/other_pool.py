@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_builders, share_of
 from ._device import Module
 from .config import use_fused_attn
 
@@ -21,6 +22,8 @@ def _log_mean_exp(x: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
 class _LsePlus(Module):
     def __init__(self, r: float, r_learnable: bool) -> None:
         super().__init__()
+        if float(r) == 0.0:
+            raise BadValue(f'r={r} would divide by zero: use a small number such as 0.1 for about the mean.')
         if r_learnable:
             self.r = nn.Parameter(torch.tensor(float(r)))
         else:
@@ -77,7 +80,7 @@ class SimPool1d(Module):
         norm_layer: Builds the norms from their width; layer norm when None.
 
     Raises:
-        ValueError: `dim` is no multiple of `num_heads`.
+        ValueError: `dim` is no multiple of `num_heads`; `gamma` is not above 0.
     """
 
     fused_attn: torch.jit.Final[bool]
@@ -93,11 +96,12 @@ class SimPool1d(Module):
         norm_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f'dim={dim} is not a multiple of num_heads={num_heads}: change one of them.')
+        check_builders(norm_layer=norm_layer)
+        if gamma is not None and not gamma > 0:
+            raise BadValue(f'gamma={gamma} is no exponent of a power mean: use a number above 0, or None for the mean.')
         norm_layer = norm_layer or nn.LayerNorm
         self.num_heads = num_heads
-        self.head_dim = dim // num_heads
+        self.head_dim = share_of('dim', dim, 'num_heads', num_heads)
         self.scale = self.head_dim**-0.5
         self.gamma = gamma
         self.fused_attn = use_fused_attn()

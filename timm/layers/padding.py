@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 import torch.nn.functional as F
 
+from ._checks import size_2d
 from ._names import unknown_name
-from .helpers import to_2tuple
 
-__all__ = ['get_padding', 'get_padding_value', 'get_same_padding', 'is_static_pad', 'pad_same', 'pad_same_arg']
+__all__ = [
+    'check_padding',
+    'get_padding',
+    'get_padding_value',
+    'get_same_padding',
+    'is_static_pad',
+    'pad_same',
+    'pad_same_arg',
+]
 
 # Callers pass lists or tuples; TorchScript knows lists, and makes them of tuples.
 if TYPE_CHECKING:
@@ -17,6 +25,11 @@ else:
     IntList = list[int]
 
 _MODES = ('', 'same', 'valid')
+
+
+def _by_axis(kernel_size: Any, stride: Any, dilation: Any) -> list[tuple[int, int, int]]:
+    sizes = size_2d('kernel_size', kernel_size), size_2d('stride', stride), size_2d('dilation', dilation)
+    return list(zip(*sizes, strict=True))
 
 
 @overload
@@ -38,10 +51,13 @@ def get_padding(
 
     Returns:
         One number, or a list of one per axis where any argument names its axes.
+
+    Raises:
+        ValueError: A size is below 1, or names other than two axes.
     """
+    axes = _by_axis(kernel_size, stride, dilation)
     if isinstance(kernel_size, int) and isinstance(stride, int) and isinstance(dilation, int):
         return (stride - 1 + dilation * (kernel_size - 1)) // 2
-    axes = zip(to_2tuple(kernel_size), to_2tuple(stride), to_2tuple(dilation), strict=True)
     return [(s - 1 + d * (k - 1)) // 2 for k, s, d in axes]
 
 
@@ -50,7 +66,12 @@ def get_same_padding(x: int, kernel_size: int, stride: int, dilation: int) -> in
 
     Args:
         x: Size of the axis; a tensor where torch.jit.trace records sizes.
+
+    Raises:
+        ValueError: `stride` is below 1.
     """
+    if stride < 1:
+        raise ValueError(f'stride={stride} is too small: use 1 or more.')
     # The last window starts at the greatest multiple of the stride below x.
     missing = (x - 1) // stride * stride + dilation * (kernel_size - 1) + 1 - x
     if isinstance(missing, torch.Tensor):
@@ -65,7 +86,7 @@ def is_static_pad(
     **_: Any,
 ) -> bool:
     """Whether 'SAME' is symmetric and the same for every input size: stride 1, and an even dilation * (kernel - 1)."""
-    axes = zip(to_2tuple(kernel_size), to_2tuple(stride), to_2tuple(dilation), strict=True)
+    axes = _by_axis(kernel_size, stride, dilation)
     return all(s == 1 and d * (k - 1) % 2 == 0 for k, s, d in axes)
 
 
@@ -99,6 +120,12 @@ def pad_same(
     return F.pad(x, pad_same_arg(x.shape[-2:], kernel_size, stride, dilation), value=value)
 
 
+def check_padding(padding: Any) -> None:
+    """Refuse text that is none of '', 'same' and 'valid', in any case of letters."""
+    if isinstance(padding, str) and padding.lower() not in _MODES:
+        raise unknown_name('padding', padding, _MODES)
+
+
 def get_padding_value(padding: Any, kernel_size: int | tuple[int, int], **kwargs: Any) -> tuple[Any, bool]:
     """The `padding` to give a layer, and whether the layer has to pad by input size (then the first is 0).
 
@@ -109,11 +136,10 @@ def get_padding_value(padding: Any, kernel_size: int | tuple[int, int], **kwargs
     Raises:
         ValueError: `padding` is another string.
     """
+    check_padding(padding)
     if not isinstance(padding, str):
         return padding, False
     mode = padding.lower()
-    if mode not in _MODES:
-        raise unknown_name('padding', padding, _MODES)
     if mode == 'valid':
         return 0, False
     if mode == 'same' and not is_static_pad(kernel_size, **kwargs):

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from ._checks import BadValue, check_rates
+
 __all__ = ['PatchDropout', 'PatchDropoutWithIndices', 'patch_dropout_forward']
 
 
@@ -18,9 +20,16 @@ def patch_dropout_forward(
         prob: Share of the patch tokens to drop, 0 to 1.
         ordered: Keep the order of the tokens.
         training: Whether to drop at all.
+
+    Raises:
+        ValueError: `prob` is not from 0 to 1, or there are fewer than no prefix tokens.
     """
     if not training or prob == 0.0:
         return x, None
+    if prob < 0.0 or prob > 1.0:
+        raise ValueError(f'prob={prob} is not a share of tokens to drop: use a number from 0 to 1.')
+    if num_prefix_tokens < 0:
+        raise ValueError(f'num_prefix_tokens={num_prefix_tokens} is less than none: use 0 or more.')
     patches = x[:, num_prefix_tokens:]
     B, L = patches.shape[:2]
     num_kept = max(1, int(L * (1.0 - prob)))
@@ -38,8 +47,11 @@ class _PatchDropout(nn.Module):
 
     def __init__(self, prob: float = 0.5, num_prefix_tokens: int = 1, ordered: bool = False) -> None:
         super().__init__()
-        if not 0.0 <= prob < 1.0:
-            raise ValueError(f'prob={prob} is not a share of tokens to drop: give 0 or more and less than 1.')
+        check_rates(prob=prob)
+        if prob == 1.0:
+            raise BadValue(f'prob={prob} would drop every token: use less than 1, such as 0.9.')
+        if num_prefix_tokens < 0:
+            raise BadValue(f'num_prefix_tokens={num_prefix_tokens} is less than none: use 0 or more.')
         self.prob = prob
         self.num_prefix_tokens = num_prefix_tokens
         self.ordered = ordered
@@ -55,7 +67,7 @@ class PatchDropout(_PatchDropout):
         ordered: Keep the order of the tokens.
 
     Raises:
-        ValueError: `prob` is not in [0, 1).
+        ValueError: `prob` is not in [0, 1), or `num_prefix_tokens` negative.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,7 +81,7 @@ class PatchDropoutWithIndices(_PatchDropout):
     Shape: (B, P + L, C) -> (B, P + K, C) and (B, K), or None for the latter where nothing is dropped
 
     Raises:
-        ValueError: `prob` is not in [0, 1).
+        ValueError: `prob` is not in [0, 1), or `num_prefix_tokens` negative.
     """
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -7,12 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_builders, size_2d
 from ._device import Module
 from .format import Format, nchw_to
-from .helpers import to_2tuple
+from .helpers import is_exporting
 from .patch_resample import (
     DTYPE_INTERMEDIATE,
     check_kernels,
+    check_resize,
     resample_kernels,
     resample_patch_embed,
     resampling_matrix,
@@ -40,6 +42,11 @@ class PatchEmbed(Module):
         flatten: Return tokens; False returns a map. An `output_fmt` implies a map of that layout.
         strict_img_size: Refuse images of another size than `img_size`.
         dynamic_img_pad: Pad below and to the right to whole patches.
+
+    Raises:
+        ValueError: A size is below 1, or a patch larger than `img_size`; the layout is unknown.
+        TypeError: `norm_layer` is neither None nor class or function.
+        AssertionError: (in forward) An image has another size than promised.
     """
 
     output_fmt: Format
@@ -59,12 +66,13 @@ class PatchEmbed(Module):
         dynamic_img_pad: bool = False,
     ) -> None:
         super().__init__()
-        self.patch_size: tuple[int, int] = to_2tuple(patch_size)
-        self._count_patches(None if img_size is None else to_2tuple(img_size))
+        check_builders(norm_layer=norm_layer)
+        self.dynamic_img_pad = dynamic_img_pad
+        self.patch_size: tuple[int, int] = size_2d('patch_size', patch_size)
+        self._count_patches(None if img_size is None else size_2d('img_size', img_size))
         self.flatten = flatten and output_fmt is None
         self.output_fmt = Format.NCHW if output_fmt is None else Format(output_fmt)
         self.strict_img_size = strict_img_size
-        self.dynamic_img_pad = dynamic_img_pad
         self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=self.patch_size, stride=self.patch_size, bias=bias)
         self.norm = nn.Identity() if norm_layer is None else norm_layer(embed_dim)
 
@@ -73,6 +81,12 @@ class PatchEmbed(Module):
         self.grid_size: tuple[int, int] | None = None
         self.num_patches: int | None = None
         if img_size is not None:
+            smaller = img_size[0] < self.patch_size[0] or img_size[1] < self.patch_size[1]
+            if smaller and not self.dynamic_img_pad:
+                raise BadValue(
+                    f'patch_size={self.patch_size} is larger than img_size={img_size}: use {img_size} or less, or set '
+                    f'dynamic_img_pad=True.'
+                )
             self.grid_size = (img_size[0] // self.patch_size[0], img_size[1] // self.patch_size[1])
             self.num_patches = math.prod(self.grid_size)
 
@@ -82,12 +96,12 @@ class PatchEmbed(Module):
         patch_size: int | tuple[int, int] | None = None,
     ) -> None:
         """Expect images of another size, or cut them into other patches; the kernels are resampled for these."""
-        if patch_size is not None and to_2tuple(patch_size) != self.patch_size:
-            self.patch_size = self.proj.kernel_size = self.proj.stride = to_2tuple(patch_size)
+        if patch_size is not None and size_2d('patch_size', patch_size) != self.patch_size:
+            self.patch_size = self.proj.kernel_size = self.proj.stride = size_2d('patch_size', patch_size)
             old = self.proj.weight
             new = resample_patch_embed(old.detach(), self.patch_size, verbose=True)
             self.proj.weight = nn.Parameter(new, requires_grad=old.requires_grad)
-        self._count_patches(self.img_size if img_size is None else to_2tuple(img_size))
+        self._count_patches(self.img_size if img_size is None else size_2d('img_size', img_size))
 
     def feat_ratio(self, as_scalar: bool = True) -> int | tuple[int, int]:
         """Pixels for each step of the grid: the larger side, or (height, width)."""
@@ -168,7 +182,7 @@ class PatchEmbedResamplerFixedOrigSize(nn.Module):
         device: Where `prewarm` puts matrices by default.
 
     Raises:
-        ValueError: `orig_size` is not two numbers; in a call, kernels of another size.
+        ValueError: `orig_size` is not two numbers; `interpolation` is unknown; in a call, kernels of another size.
     """
 
     def __init__(
@@ -179,8 +193,8 @@ class PatchEmbedResamplerFixedOrigSize(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        if len(orig_size) != 2:
-            raise ValueError(f'orig_size={orig_size!r} is not a (height, width).')
+        size_2d('orig_size', orig_size)
+        check_resize(interpolation)
         self.orig_size = tuple(orig_size)
         self.interpolation = interpolation
         self.antialias = antialias
@@ -189,10 +203,13 @@ class PatchEmbedResamplerFixedOrigSize(nn.Module):
 
     def _matrix(self, new_size: Sequence[int], device: torch.device) -> torch.Tensor:
         key = (new_size[0], new_size[1], str(device))
-        if key not in self._matrices:
-            matrix = resampling_matrix(self.orig_size, new_size, self.interpolation, self.antialias)
-            self._matrices[key] = matrix.to(device, DTYPE_INTERMEDIATE)
-        return self._matrices[key]
+        if key in self._matrices:
+            return self._matrices[key]
+        matrix = resampling_matrix(self.orig_size, new_size, self.interpolation, self.antialias)
+        matrix = matrix.to(device, DTYPE_INTERMEDIATE)
+        if not is_exporting():  # an exporter's stand-in is no matrix to keep
+            self._matrices[key] = matrix
+        return matrix
 
     def prewarm(self, new_sizes: Sequence[tuple[int, int]], device: torch.device | str | None = None) -> None:
         """Compute the matrices for these sizes now."""
@@ -204,9 +221,7 @@ class PatchEmbedResamplerFixedOrigSize(nn.Module):
         """Kernels for patches of `new_size`."""
         check_kernels(patch_embed, new_size)
         if tuple(patch_embed.shape[2:]) != self.orig_size:
-            raise ValueError(
-                f'Kernels of size {tuple(patch_embed.shape[2:])} came where {self.orig_size} was announced.'
-            )
+            raise BadValue(f'Kernels of size {tuple(patch_embed.shape[2:])} came where {self.orig_size} was announced.')
         if tuple(new_size) == self.orig_size:
             return patch_embed
         return resample_kernels(patch_embed, self._matrix(new_size, patch_embed.device), new_size)
@@ -232,7 +247,7 @@ class PatchEmbedInterpolator(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        self.base_patch_size: tuple[int, int] = to_2tuple(base_patch_size)
+        self.base_patch_size: tuple[int, int] = size_2d('base_patch_size', base_patch_size)
         self.in_chans = in_chans
         self.embed_dim = embed_dim
         self.interpolation = interpolation

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-__all__ = ['check_kernels', 'resample_kernels', 'resample_patch_embed', 'resampling_matrix']
+from ._checks import BadValue, size_2d
+from ._names import unknown_name
+
+__all__ = ['check_kernels', 'check_resize', 'resample_kernels', 'resample_patch_embed', 'resampling_matrix']
 
 _logger = logging.getLogger(__name__)
+_LINEAR_RESIZES = ('bilinear', 'bicubic', 'lanczos')
 
 DTYPE_INTERMEDIATE: torch.dtype = torch.float32
 """Least precision in which kernels are resampled."""
@@ -20,11 +24,20 @@ def resampling_matrix(
     """The matrix (old, new) that, for an image resize x -> R x, sends a kernel w to the pseudo-inverse of R^T, times w.
 
     A kernel resampled by it gives a resized patch the token that the old kernel gave the patch: FlexiViT,
-    arXiv:2212.08013, section 3.4.
+    arXiv:2212.08013, section 3.4. Resizes work on one axis after the other, so the matrix is a Kronecker product.
     """
-    h, w = int(old_size[0]), int(old_size[1])
-    pixels = torch.eye(h * w, dtype=torch.float64, device='cpu').view(h * w, 1, h, w)
-    resized = F.interpolate(pixels, size=tuple(new_size), mode=interpolation, antialias=antialias, align_corners=False)
+    check_resize(interpolation)
+    rows, columns = (
+        _axis_matrix(int(old), int(new), interpolation, antialias) for old, new in zip(old_size, new_size, strict=True)
+    )
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def _axis_matrix(old: int, new: int, interpolation: str, antialias: bool) -> torch.Tensor:
+    """`resampling_matrix` of one axis."""
+    # a row, not a column: torch 2.14 gives every pixel of a column of width 1 the value of the first
+    pixels = torch.eye(old, dtype=torch.float64, device='cpu').view(old, 1, 1, old)
+    resized = F.interpolate(pixels, size=(1, new), mode=interpolation, antialias=antialias, align_corners=False)
     return torch.linalg.pinv(resized.flatten(1)).T.contiguous()
 
 
@@ -51,7 +64,7 @@ def resample_patch_embed(
         verbose: Log the sizes.
 
     Raises:
-        ValueError: `patch_embed` has not four axes or `new_size` not two numbers.
+        ValueError: `patch_embed` has not four axes, `new_size` not two numbers, or `interpolation` is unknown.
     """
     check_kernels(patch_embed, new_size)
     old_size = tuple(patch_embed.shape[2:])
@@ -62,11 +75,16 @@ def resample_patch_embed(
     return resample_kernels(patch_embed, resampling_matrix(old_size, new_size, interpolation, antialias), new_size)
 
 
+def check_resize(interpolation: str) -> None:
+    """Raise a ValueError unless it names a linear resize, as resampling by a matrix needs one."""
+    if interpolation not in _LINEAR_RESIZES:
+        raise unknown_name('interpolation', interpolation, _LINEAR_RESIZES)
+
+
 def check_kernels(kernels: torch.Tensor, new_size: Sequence[int]) -> None:
     """Raise a ValueError unless there are four axes of kernels and two numbers of a size."""
     if kernels.ndim != 4:
-        raise ValueError(
-            f'Patch kernels of shape {tuple(kernels.shape)} have not the four axes out, in, height, width.'
-        )
+        raise BadValue(f'Patch kernels of shape {tuple(kernels.shape)} have not the four axes out, in, height, width.')
     if len(new_size) != 2:
-        raise ValueError(f'new_size={new_size!r} is not a (height, width).')
+        raise BadValue(f'new_size={new_size!r} is not a (height, width): use 2 numbers.')
+    size_2d('new_size', tuple(new_size))

@@ -21,8 +21,10 @@ def global_pool_nlc(
             unless `reduce_include_prefix`.
 
     Raises:
-        ValueError: `pool_type` is another.
+        ValueError: `pool_type` is another, or `num_prefix_tokens` negative.
     """
+    if num_prefix_tokens < 0:
+        raise ValueError(f'num_prefix_tokens={num_prefix_tokens} is less than none: use 0 or more.')
     if not pool_type:
         return x
     if pool_type == 'token':

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import size_2d
 from ._fx import register_notrace_module
 from ._names import unknown_name
-from .helpers import to_2tuple
 from .padding import IntList, get_padding_value, pad_same
 
 __all__ = ['AvgPool2dSame', 'MaxPool2dSame', 'avg_pool2d_same', 'create_pool2d', 'max_pool2d_same']
@@ -53,7 +53,8 @@ class AvgPool2dSame(nn.AvgPool2d):
         count_include_pad: bool = True,
     ) -> None:
         stride = kernel_size if stride is None else stride
-        super().__init__(to_2tuple(kernel_size), to_2tuple(stride), (0, 0), ceil_mode, count_include_pad)
+        size, step = size_2d('kernel_size', kernel_size), size_2d('stride', stride)
+        super().__init__(size, step, (0, 0), ceil_mode, count_include_pad)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pad with zeros, then pool."""
@@ -99,7 +100,8 @@ class MaxPool2dSame(nn.MaxPool2d):
         ceil_mode: bool = False,
     ) -> None:
         stride = kernel_size if stride is None else stride
-        super().__init__(to_2tuple(kernel_size), to_2tuple(stride), (0, 0), to_2tuple(dilation), ceil_mode=ceil_mode)
+        size, step = size_2d('kernel_size', kernel_size), size_2d('stride', stride)
+        super().__init__(size, step, (0, 0), size_2d('dilation', dilation), ceil_mode=ceil_mode)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pad with minus infinity, then pool."""
@@ -124,11 +126,13 @@ def create_pool2d(
         kwargs: Of the torch class; `padding` is '' (symmetric) unless given. See `get_padding_value`.
 
     Raises:
-        ValueError: `pool_type` is neither.
+        ValueError: `pool_type` is neither; a size is below 1 or has not one or two numbers.
     """
     if pool_type not in _POOLS:
         raise unknown_name('pool type', pool_type, _POOLS)
     stride = kernel_size if stride is None else stride
+    size_2d('kernel_size', kernel_size)
+    size_2d('stride', stride)
     padding, by_input_size = get_padding_value(kwargs.pop('padding', ''), kernel_size, stride=stride, **kwargs)
     fixed, same = _POOLS[pool_type]
     if by_input_size:

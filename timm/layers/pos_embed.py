@@ -6,6 +6,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from ._checks import check_interpolation
 from ._fx import register_notrace_function
 from .helpers import is_exporting
 
@@ -18,6 +19,9 @@ def _resize(
     table: torch.Tensor, new_size: list[int], interpolation: str, antialias: bool, align_corners: bool | None
 ) -> torch.Tensor:
     """(B, H, W, C) -> (B, *new_size, C), in float32 at least."""
+    check_interpolation(interpolation, antialias)
+    if len(new_size) != 2:
+        raise ValueError(f'new_size={new_size} is not a height and a width: use 2 numbers.')
     dtype = table.dtype
     if dtype == torch.float16 or dtype == torch.bfloat16:
         table = table.float()
@@ -49,8 +53,14 @@ def resample_abs_pos_embed(
         verbose: Log the sizes.
 
     Raises:
-        ValueError: `old_size` is None and the number of positions is no square.
+        ValueError: `old_size` is None and the number of positions is no square, or is not that number; a size is not
+            two numbers; `interpolation` is unknown.
     """
+    if posemb.ndim != 3 or num_prefix_tokens < 0:
+        raise ValueError(
+            f'A table of {posemb.ndim} axes with num_prefix_tokens={num_prefix_tokens} is not (1, P + H * W, C): '
+            f'use 3 axes, and 0 or more tokens.'
+        )
     num_positions = posemb.shape[1] - num_prefix_tokens
     if old_size is None:
         side = int(math.sqrt(num_positions))
@@ -61,6 +71,8 @@ def resample_abs_pos_embed(
     if not is_exporting() and old_size[0] == new_size[0] and old_size[1] == new_size[1]:
         return posemb
 
+    if old_size[0] * old_size[1] != num_positions:
+        raise ValueError(f'old_size={old_size} is not a grid of the {num_positions} positions there are: use its size.')
     grid = posemb[:, num_prefix_tokens:].reshape(1, old_size[0], old_size[1], -1)
     grid = _resize(grid, new_size, interpolation, antialias, align_corners).flatten(1, 2)
     if verbose and not torch.jit.is_scripting():
@@ -85,7 +97,12 @@ def resample_abs_pos_embed_nhwc(
     Args:
         new_size: (H', W').
         verbose: Log the sizes.
+
+    Raises:
+        ValueError: `new_size` is not two numbers; `interpolation` is unknown.
     """
+    if posemb.ndim < 3:
+        raise ValueError(f'A table of {posemb.ndim} axes is no map: use (1, H, W, C).')
     H, W, C = posemb.shape[-3:]
     if not is_exporting() and new_size[0] == H and new_size[1] == W:
         return posemb

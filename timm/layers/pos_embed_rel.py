@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_counts, size_2d
 from ._device import Module
 from .grid import ndgrid as ndgrid
 from .helpers import to_2tuple as to_2tuple
@@ -41,9 +42,9 @@ class _RelPos(Module):
 
     def _set_window(self, window_size: tuple[int, int], prefix_tokens: int) -> None:
         if prefix_tokens not in (0, 1):
-            raise ValueError(f'prefix_tokens={prefix_tokens}: at most one token may stand before a window.')
-        self.window_size = (window_size[0], window_size[1])
-        self.window_area = window_size[0] * window_size[1]
+            raise BadValue(f'prefix_tokens={prefix_tokens}: at most one token may stand before a window, use 0 or 1.')
+        self.window_size = size_2d('window_size', window_size)
+        self.window_area = self.window_size[0] * self.window_size[1]
         self.prefix_tokens = prefix_tokens
 
     def get_bias(self) -> torch.Tensor:
@@ -65,13 +66,14 @@ class RelPosBias(_RelPos):
         prefix_tokens: 0, or 1 for a class token before the positions, with biases of its own.
 
     Raises:
-        ValueError: There are more prefix tokens.
+        ValueError: There are more prefix tokens; a size is below 1, or the window not two numbers.
     """
 
     relative_position_index: torch.Tensor
 
     def __init__(self, window_size: tuple[int, int], num_heads: int, prefix_tokens: int = 0) -> None:
         super().__init__()
+        check_counts(num_heads=num_heads)
         self._set_window(window_size, prefix_tokens)
         self.bias_shape = (*(self.window_area + prefix_tokens,) * 2, num_heads)
         self.relative_position_bias_table = nn.Parameter(torch.empty(self._num_rows(), num_heads))
@@ -125,7 +127,7 @@ class RelPosMlp(_RelPos):
         pretrained_window_size: For 'swin'; (0, 0) for the window itself.
 
     Raises:
-        ValueError: There are more prefix tokens; `mode` is another.
+        ValueError: There are more prefix tokens; `mode` is another; a size is below 1, or a window not two numbers.
     """
 
     relative_position_index: torch.Tensor
@@ -141,6 +143,7 @@ class RelPosMlp(_RelPos):
         pretrained_window_size: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
+        check_counts(num_heads=num_heads, hidden_dim=hidden_dim)
         self._set_window(window_size, prefix_tokens)
         self.num_heads = num_heads
         self.bias_shape = (self.window_area, self.window_area, num_heads)
@@ -204,7 +207,7 @@ class RelPosBiasTf(_RelPos):
         prefix_tokens: 0, or 1 for a class token before the positions, whose pairs have no bias.
 
     Raises:
-        ValueError: There are more prefix tokens.
+        ValueError: There are more prefix tokens; a size is below 1, or the window not two numbers.
     """
 
     height_lookup: torch.Tensor
@@ -212,6 +215,7 @@ class RelPosBiasTf(_RelPos):
 
     def __init__(self, window_size: tuple[int, int], num_heads: int, prefix_tokens: int = 0) -> None:
         super().__init__()
+        check_counts(num_heads=num_heads)
         self._set_window(window_size, prefix_tokens)
         self.num_heads = num_heads
         self.bias_shape = (num_heads, 2 * window_size[0] - 1, 2 * window_size[1] - 1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from ._checks import BadValue, check_counts, share_of
 from ._device import Module
 from ._fx import register_notrace_function as register_notrace_function
 from .grid import ndgrid as ndgrid
@@ -29,12 +30,10 @@ from .rotary import (
     rope_rotate_half,
     rot,
 )
-from .rotary_embed import RotaryEmbedding, RotaryEmbeddingCat, RotaryTable
-from .rotary_mixed import (
-    RotaryEmbeddingDinoV3,
-    RotaryEmbeddingMixed,
-    RotaryEmbeddingMRope,
-)
+from .rotary_embed import RotaryEmbedding, RotaryEmbeddingCat
+from .rotary_mixed import RotaryEmbeddingDinoV3, RotaryEmbeddingMixed
+from .rotary_sections import RotaryEmbeddingMRope
+from .rotary_table import RotaryTable
 
 __all__ = [
     'FourierEmbed',
@@ -72,6 +71,9 @@ class FourierEmbed(Module):
     Args:
         max_res: Highest resolution that the frequencies resolve.
         concat_grid: Append the coordinates too.
+
+    Raises:
+        ValueError: A number is below 1.
     """
 
     bands: torch.Tensor
@@ -84,6 +86,7 @@ class FourierEmbed(Module):
         keep_spatial: bool = False,
     ) -> None:
         super().__init__()
+        check_counts(max_res=max_res, num_bands=num_bands)
         self.max_res = max_res
         self.num_bands = num_bands
         self.concat_grid = concat_grid
@@ -105,7 +108,8 @@ class FourierEmbed(Module):
         """The map, or its positions, with more channels."""
         B, _, H, W = x.shape
         features = build_fourier_pos_embed([H, W], self.bands, include_grid=self.concat_grid)
-        table = torch.cat(features, dim=-1).transpose(-1, -2).flatten(2).permute(2, 0, 1)
+        # laid out as maps are before it is repeated, for otherwise every repetition is gathered from all over it
+        table = torch.cat(features, dim=-1).transpose(-1, -2).flatten(2).permute(2, 0, 1).contiguous()
         x = torch.cat([x, table.expand(B, -1, -1, -1).to(x.dtype)], dim=1)
         return x if self.keep_spatial else x.flatten(2).transpose(1, 2)
 
@@ -127,10 +131,10 @@ def create_rope_embed(rope_type: str = 'cat', dim: int = 768, num_heads: int = 1
         **kwargs: For its constructor; `in_pixels` and `ref_feat_shape` are dropped where they mean nothing.
 
     Raises:
-        ValueError: `rope_type` is none of these; 'mixed' with `rotate_half`.
+        ValueError: `rope_type` is none of these; 'mixed' with `rotate_half`; `num_heads` does not divide `dim`.
     """
     if rope_type == 'mixed' and kwargs.get('rotate_half'):
-        raise ValueError("rope_type='mixed' turns neighbouring channels only: set rotate_half=False.")
+        raise BadValue("rope_type='mixed' turns neighbouring channels only: set rotate_half=False.")
     for name in _NOT_FOR.get(rope_type, ()):
         kwargs.pop(name, None)
     if rope_type == 'mixed':
@@ -142,5 +146,5 @@ def create_rope_embed(rope_type: str = 'cat', dim: int = 768, num_heads: int = 1
         'mrope': RotaryEmbeddingMRope,
     }
     if rope_type not in classes:
-        raise ValueError(f"rope_type={rope_type!r} is not known: use 'base', 'cat', 'mixed', 'dinov3' or 'mrope'.")
-    return classes[rope_type](dim=dim // num_heads, **kwargs)
+        raise BadValue(f"rope_type={rope_type!r} is not known: use 'base', 'cat', 'mixed', 'dinov3' or 'mrope'.")
+    return classes[rope_type](dim=share_of('dim', dim, 'num_heads', num_heads), **kwargs)

@@ -9,6 +9,7 @@ from ._fx import register_notrace_function
 __all__ = [
     'augment_coords',
     'build_grid',
+    'check_augmentation',
     'freq_bands',
     'get_mixed_grid',
     'make_coords_dinov3',
@@ -29,7 +30,12 @@ def pixel_freq_bands(
 
     Args:
         linear_bands: Evenly spaced; else evenly spaced logarithms (arXiv:2103.03206, section 3.2).
+
+    Raises:
+        ValueError: There are fewer than no bands, or `max_freq` is not above 0.
     """
+    if num_bands < 0 or not max_freq > 0:
+        raise ValueError(f'num_bands={num_bands} up to max_freq={max_freq} are no frequencies: use 0 and more than 0.')
     nyquist = max_freq / 2
     last = nyquist if linear_bands else math.log(nyquist) / math.log(2.0)
     steps = torch.linspace(1.0 if linear_bands else 0.0, last, num_bands, dtype=torch.float32, device=device)
@@ -45,7 +51,14 @@ def freq_bands(
     """Frequencies for coordinates that count, a geometric series from 1 towards 1 / temperature (arXiv:1706.03762).
 
     Shape: (num_bands / step,)
+
+    Raises:
+        ValueError: There are fewer than no bands; `step` or `temperature` is not above 0.
     """
+    if num_bands < 0 or step < 1 or not temperature > 0:
+        raise ValueError(
+            f'num_bands={num_bands}, step={step}, temperature={temperature} are no frequencies: use 0, 1, 1.0 or more.'
+        )
     exponents = torch.arange(0, num_bands, step, dtype=torch.int64, device=device).to(torch.float32) / num_bands
     return 1.0 / temperature**exponents
 
@@ -91,8 +104,14 @@ def build_grid(
             ('min') are -1 and 1 (DINOv3).
 
     Raises:
-        ValueError: A name is none of these.
+        ValueError: A name is none of these; the map has no axes, or others than `ref_feat_shape`.
     """
+    if len(feat_shape) < 1:
+        raise ValueError(f'feat_shape={feat_shape} has no axes: use a size for each, such as [14, 14].')
+    if ref_feat_shape is not None and len(ref_feat_shape) != len(feat_shape):
+        raise ValueError(
+            f'ref_feat_shape={ref_feat_shape} does not fit a map of {feat_shape}: use a size for each axis.'
+        )
     if grid_indexing not in ('ij', 'xy'):
         raise ValueError(f"grid_indexing={grid_indexing} is not known: use 'ij' or 'xy'.")
     axes: list[torch.Tensor] = []
@@ -117,6 +136,16 @@ def build_grid(
     return torch.stack(list(grids), dim=-1)
 
 
+def check_augmentation(shift_coords: float | None, jitter_coords: float | None, rescale_coords: float | None) -> None:
+    """Refuse a negative bound of shifts, and bounds below 1 of factors; see `augment_coords`."""
+    if shift_coords is not None and shift_coords < 0.0:
+        raise ValueError(f'shift_coords={shift_coords} is negative: use 0.0 or more, or None.')
+    if jitter_coords is not None and jitter_coords < 1.0:
+        raise ValueError(f'jitter_coords={jitter_coords} is no bound of a factor: use 1.0 or more, or None.')
+    if rescale_coords is not None and rescale_coords < 1.0:
+        raise ValueError(f'rescale_coords={rescale_coords} is no bound of a factor: use 1.0 or more, or None.')
+
+
 @register_notrace_function
 def augment_coords(
     coords: torch.Tensor,
@@ -130,7 +159,11 @@ def augment_coords(
         shift_coords: Each axis moves by up to this much either way.
         jitter_coords: Each axis is stretched or shrunk by a factor of up to this, logarithmically uniform.
         rescale_coords: So are all axes together.
+
+    Raises:
+        ValueError: A bound is below 0, or a factor below 1.
     """
+    check_augmentation(shift_coords, jitter_coords, rescale_coords)
     num_axes = coords.shape[-1]
     if shift_coords is not None:
         coords = coords + coords.new_empty(num_axes).uniform_(-shift_coords, shift_coords)

@@ -1,12 +1,14 @@
 """Tables of sines and cosines of positions: to be added, appended, or to turn features by.
 
-Positions of a map are counted row by row. Tables are computed in float32, whatever dtype they are returned in.
+Positions of a map are counted row by row. Tables are computed in float32, or in the float64 of the frequencies given,
+whatever dtype they are returned in.
 """
 
 import math
 
 import torch
 
+from ._checks import BadValue, check_multiple
 from .pos_grid import augment_coords, build_grid, freq_bands, pixel_freq_bands
 
 # a tracer's symbolic sizes cannot make coordinates
@@ -41,10 +43,11 @@ def build_sincos2d_pos_embed(
         interleave_sin_cos: Sines and cosines of one axis, then of the other.
 
     Raises:
-        ValueError: `dim` is no multiple of 4.
+        ValueError: `dim` is no multiple of 4; the map has not two axes; `temperature` is not above 0.
     """
-    if dim % 4:
-        raise ValueError(f'dim={dim} cannot hold sine and cosine of two axes: use a multiple of 4.')
+    check_multiple('dim', dim, 4, 'cannot hold sine and cosine of two axes')
+    if len(feat_shape) != 2:
+        raise BadValue(f'feat_shape={feat_shape} has not two axes: use a height and a width.')
     shape = [feat_shape[1], feat_shape[0]] if reverse_coord else [feat_shape[0], feat_shape[1]]
     coords = build_grid(shape, device=device).flatten(0, 1)
     phases = coords.unsqueeze(-1) * freq_bands(dim // 4, temperature, step=1, device=device)
@@ -128,7 +131,12 @@ def build_rotary_pos_embed(
         dim: Width of a head, of which each coordinate turns a part, for two axes dim / 4 pairs.
         rotate_half: A pair lies half the width apart; else side by side.
         bands: As in `build_fourier_pos_embed`, like all the rest.
+
+    Raises:
+        ValueError: `dim` is no multiple of 4, and there are no `bands`.
     """
+    if bands is None and (dim < 4 or dim % 4 != 0):
+        raise ValueError(f'dim={dim} cannot hold sine and cosine of two axes: use a multiple of 4, such as 64.')
     sin, cos = build_fourier_pos_embed(
         feat_shape,
         bands,
@@ -174,10 +182,14 @@ def get_mixed_freqs(
 
     Args:
         dtype: Of the table; that of `freqs` when None.
+
+    Raises:
+        ValueError: `freqs` are not of two axes.
     """
+    if freqs.ndim != 4 or freqs.shape[0] != 2:
+        raise ValueError(f'Frequencies of shape {list(freqs.shape)} are not of two axes: use (2, depth, heads, D / 2).')
     dtype = freqs.dtype if dtype is None else dtype
-    if freqs.dtype == torch.float16 or freqs.dtype == torch.bfloat16:
-        freqs = freqs.float()
+    freqs, t_x, t_y = freqs.float(), t_x.float(), t_y.float()
     angles = freqs[0].unsqueeze(-2) * t_x.unsqueeze(-1) + freqs[1].unsqueeze(-2) * t_y.unsqueeze(-1)
     table = torch.cat([spread_over_pairs(angles.sin(), False), spread_over_pairs(angles.cos(), False)], dim=-1)
     return table.to(dtype)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from ._checks import BadValue, size_2d
 from .grid import ndgrid
 
 __all__ = [
@@ -32,11 +33,11 @@ def gen_relative_position_index(
             to it, and to itself.
 
     Raises:
-        ValueError: `k_size` is another.
+        ValueError: `k_size` is another; a window is not two numbers of 1 or more.
     """
     if k_size is not None and tuple(k_size) != tuple(q_size):
-        raise ValueError(f'Queries of {q_size} and keys of {k_size} are not the positions of one window.')
-    h, w = q_size
+        raise BadValue(f'Queries of {q_size} and keys of {k_size} are not of one window: use k_size=None.')
+    h, w = size_2d('q_size', q_size)
     rows, columns = ndgrid(
         torch.arange(h, dtype=torch.int64, device=device), torch.arange(w, dtype=torch.int64, device=device)
     )
@@ -69,8 +70,11 @@ def gen_relative_log_coords(
         mode: 'swin', or 'cr' for the plain logarithm.
 
     Raises:
-        ValueError: `mode` is another.
+        ValueError: `mode` is another; a window is not two numbers of 1 or more.
     """
+    win_size = size_2d('win_size', win_size)
+    if len(pretrained_win_size) != 2 or (min(pretrained_win_size) < 1 and tuple(pretrained_win_size) != (0, 0)):
+        raise BadValue(f'pretrained_win_size={pretrained_win_size!r} is no window: use 2 numbers, (0, 0) for none.')
     axes = [torch.arange(1 - n, n, dtype=torch.float32, device=device) for n in win_size]
     if mode == 'swin':
         scale = [8.0 / max(n - 1, 1) for n in (pretrained_win_size if pretrained_win_size[0] > 0 else win_size)]
@@ -79,7 +83,7 @@ def gen_relative_log_coords(
     elif mode == 'cr':
         unit = 1.0
     else:
-        raise ValueError(f"mode={mode!r} is not known: use 'swin' or 'cr'.")
+        raise BadValue(f"mode={mode!r} is not known: use 'swin' or 'cr'.")
     offsets = torch.stack(ndgrid(*axes), dim=-1)
     return (offsets.sign() * torch.log1p(offsets.abs()) / unit).to(dtype or torch.float32)
 

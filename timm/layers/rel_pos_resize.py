@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from ._checks import BadValue, check_interpolation
 from .grid import ndgrid
 from .interpolate import RegularGridInterpolator
 
@@ -27,15 +28,23 @@ def resize_rel_pos_bias_table_levit(
     Shape: (L, heads) -> new_size, (L', heads); L and L' are squares
 
     Raises:
-        ValueError: The heads differ in number.
+        ValueError: The heads differ in number; the offsets are no square; `interpolation` is unknown.
     """
+    if position_bias_table.ndim != 2 or len(new_size) != 2:
+        raise BadValue(
+            f'A table of {tuple(position_bias_table.shape)} to {tuple(new_size)}: use (offsets, heads) for both.'
+        )
     old_length, num_heads = position_bias_table.shape
     new_length, new_heads = new_size
     if num_heads != new_heads:
-        raise ValueError(f'A table for {num_heads} heads cannot be resized to {new_heads} heads.')
+        raise BadValue(f'A table for {num_heads} heads cannot be resized to {new_heads} heads: use {num_heads}.')
     if old_length == new_length:
         return position_bias_table
+    check_interpolation(interpolation, antialias)
     old_side, new_side = math.isqrt(old_length), math.isqrt(new_length)
+    for length, side in ((old_length, old_side), (new_length, new_side)):
+        if side * side != length:
+            raise BadValue(f'{length} offsets are no square: use {side**2} or {(side + 1) ** 2}.')
     table = position_bias_table.float().T.reshape(1, num_heads, old_side, old_side)
     table = F.interpolate(table, size=(new_side, new_side), mode=interpolation, antialias=antialias)
     return table.reshape(num_heads, new_length).T.to(position_bias_table.dtype)
@@ -48,6 +57,11 @@ def _split_table(
     old_window_size: Sequence[int] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, tuple[int, int]]:
     """The table as maps of offsets (heads, h, w), its rows for prefix tokens if it is flat, and the size to come."""
+    if table.ndim not in (2, 3) or len(new_bias_shape) != table.ndim or len(new_window_size) != 2:
+        raise BadValue(
+            f'A table of {tuple(table.shape)} to {tuple(new_bias_shape)} for new_window_size={new_window_size}: '
+            f'use (offsets, heads) or (heads, 2h-1, 2w-1) for both, and 2 numbers.'
+        )
     size = (2 * new_window_size[0] - 1, 2 * new_window_size[1] - 1)
     if table.ndim == 3:
         return table, None, size
@@ -58,7 +72,7 @@ def _split_table(
     else:
         h = w = math.isqrt(num_offsets)
     if h * w != num_offsets:
-        raise ValueError(
+        raise BadValue(
             f'A table of {table.shape[0]} rows, {num_extra} of them for prefix tokens, is not one of '
             f'{h} x {w} offsets: give the old_window_size.'
         )
@@ -80,7 +94,7 @@ def resize_rel_pos_bias_table_simple(
     Shape: (offsets + extra, heads) or (heads, 2h-1, 2w-1) -> new_bias_shape
 
     Raises:
-        ValueError: The offsets of a flat table are no square.
+        ValueError: The offsets of a flat table are no square; shapes are not as above.
     """
     if tuple(rel_pos_bias.shape) == tuple(new_bias_shape):
         return rel_pos_bias
@@ -117,7 +131,7 @@ def resize_rel_pos_bias_table(
         old_window_size: (h, w); square when None and the table is flat.
 
     Raises:
-        ValueError: A flat table has not as many rows as the old window asks for.
+        ValueError: A flat table has not as many rows as the old window asks for; shapes are not as above.
     """
     maps, extra, size = _split_table(rel_pos_bias, new_window_size, new_bias_shape, old_window_size)
     old = (maps.shape[1], maps.shape[2])

@@ -66,6 +66,8 @@ def apply_keep_indices_nlc(
         x: The tokens, of which the batch size counts.
     """
     if not pos_embed_has_batch:
-        pos_embed = pos_embed.unsqueeze(0).expand(x.shape[0], *([-1] * pos_embed.ndim))
-    index = keep_indices.reshape(keep_indices.shape[0], *([1] * (pos_embed.ndim - 3)), keep_indices.shape[1], 1)
-    return pos_embed.gather(-2, index.expand(*pos_embed.shape[:-2], -1, pos_embed.shape[-1]))
+        pos_embed = pos_embed.unsqueeze(0).expand([x.shape[0]] + [-1] * pos_embed.ndim)
+    B, K = keep_indices.shape
+    index = keep_indices.reshape([B] + [1] * (pos_embed.ndim - 3) + [K, 1])
+    size = list(pos_embed.shape[:-2]) + [K, pos_embed.shape[-1]]  # noqa: RUF005 (TorchScript has no stars)
+    return pos_embed.gather(-2, index.expand(size))

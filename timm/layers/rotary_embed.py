@@ -4,84 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
-from ._device import Module
+from ._checks import BadValue
 from .pos_grid import freq_bands, pixel_freq_bands
 from .pos_table import build_rotary_pos_embed
-from .rotary import apply_rot_embed
+from .rotary_table import RotaryTable, at_least_float32, batch_embeds, turn_map
 
-__all__ = ['RotaryEmbedding', 'RotaryEmbeddingCat', 'RotaryTable', 'batch_embeds', 'turn_map']
-
-
-class RotaryTable(Module):
-    """What rotary embeddings share: the map they are ready for, augmentation of coordinates, and batches of maps."""
-
-    aug_active: torch.jit.Final[bool]
-
-    def _settle(
-        self,
-        feat_shape: Sequence[int] | None,
-        shift_coords: float | None,
-        jitter_coords: float | None,
-        rescale_coords: float | None,
-    ) -> None:
-        self._set_feat_shape(feat_shape)
-        self.shift_coords = shift_coords
-        self.jitter_coords = jitter_coords
-        self.rescale_coords = rescale_coords
-        self.aug_active = any(bound is not None for bound in (shift_coords, jitter_coords, rescale_coords))
-
-    def _set_feat_shape(self, feat_shape: Sequence[int] | None) -> None:
-        self.feat_shape: Sequence[int] | None = feat_shape
-        # [0] for none: TorchScript finds no type for an empty list
-        self.ready_for = [0] if feat_shape is None else list(feat_shape)
-
-    def update_feat_shape(self, feat_shape: Sequence[int]) -> None:
-        """Be ready for maps of another size; nothing happens where no size was given to the constructor."""
-        if self.feat_shape is not None and list(feat_shape) != self.ready_for:
-            self._set_feat_shape(feat_shape)
-            self.init_non_persistent_buffers()
-
-    def reset_parameters(self) -> None:
-        """Compute the buffers anew; there is nothing to learn."""
-        self.init_non_persistent_buffers()
-
-    def init_non_persistent_buffers(self) -> None:
-        """Compute the buffers that a state dict leaves out, where and as they are."""
-        raise NotImplementedError
-
-    def _size(self, shape: list[int] | None) -> list[int]:
-        if shape is not None:
-            return shape
-        if self.ready_for == [0]:
-            raise ValueError('No size of map is known: give a shape, or feat_shape to the constructor.')
-        return self.ready_for
-
-    def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The table for a map of this size, or of `feat_shape`; in training, augmented."""
-        raise NotImplementedError
-
-
-def batch_embeds(
-    rope: RotaryTable, shapes: Sequence[tuple[int, int]], seq_len: int | None, dtype: torch.dtype | None
-) -> list[torch.Tensor] | torch.Tensor:
-    """Tables for maps of several sizes: a list, or one tensor (B, ..., seq_len, D) filled up with zeros."""
-    shared: dict[tuple[int, int], torch.Tensor] = {}
-    tables: list[torch.Tensor] = []
-    for shape in shapes:
-        if shape not in shared or (rope.training and rope.aug_active):  # augmented images differ
-            shared[shape] = rope.get_embed([shape[0], shape[1]], dtype)
-        tables.append(shared[shape])
-    if seq_len is None:
-        return tables
-    return torch.stack([F.pad(table, (0, 0, 0, seq_len - table.shape[-2])) for table in tables])
-
-
-def turn_map(x: torch.Tensor, sin: torch.Tensor, cos: torch.Tensor, half: bool) -> torch.Tensor:
-    """Turn the channels of every position of a map: x (..., D, H, W), tables (..., H * W, D) -> x's shape."""
-    turned = apply_rot_embed(x.flatten(-2).transpose(-1, -2), sin, cos, half)
-    return turned.transpose(-1, -2).reshape(x.shape)
+__all__ = ['RotaryEmbedding', 'RotaryEmbeddingCat']
 
 
 class RotaryEmbedding(RotaryTable):
@@ -100,6 +29,9 @@ class RotaryEmbedding(RotaryTable):
         grid_offset: As in `build_grid`, like `grid_indexing`, `grid_type` and `normalize_coords`.
         shift_coords: In training, as in `augment_coords`, like the two after it.
         rotate_half: Pairs of channels lie half the width apart; else side by side.
+
+    Raises:
+        ValueError: `dim` is no multiple of 4; a map has not two axes; a name is unknown, or a number out of its range.
     """
 
     bands: torch.Tensor
@@ -133,12 +65,16 @@ class RotaryEmbedding(RotaryTable):
         self.temperature = temperature
         self.in_pixels = in_pixels
         self.linear_bands = linear_bands
+        if ref_feat_shape is not None and len(ref_feat_shape) != 2:
+            raise BadValue(f'ref_feat_shape={ref_feat_shape!r} is no size of a map: use a height and a width.')
         self.ref_feat_shape = None if ref_feat_shape is None else list(ref_feat_shape)
         self.grid_offset = grid_offset
         self.grid_indexing = grid_indexing
         self.grid_type: str = grid_type or ('pixel' if in_pixels else 'index')
         self.normalize_coords = normalize_coords
         self.rotate_half = rotate_half
+        names = {'grid_type': self.grid_type, 'grid_indexing': grid_indexing, 'normalize_coords': normalize_coords}
+        self._check_options(dim, 2, temperature, **names)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
         self.register_buffer('bands', self._frequencies(device), persistent=False)
         self._keep_tables(dtype or torch.float32)
@@ -148,11 +84,13 @@ class RotaryEmbedding(RotaryTable):
             return pixel_freq_bands(self.dim // 4, float(self.max_res), self.linear_bands, device)
         return freq_bands(self.dim // 4, float(self.temperature), 1, device)
 
+    def _make_frequencies(self) -> None:
+        self.bands = self._frequencies(self.bands.device).to(at_least_float32(self.bands))
+
     def _sin_cos(self, shape: list[int], augment: bool) -> tuple[torch.Tensor, torch.Tensor]:
         return build_rotary_pos_embed(
             shape,
-            # not the buffer, which may have been cast to half precision
-            bands=self._frequencies(self.bands.device),
+            bands=self.bands,
             ref_feat_shape=self.ref_feat_shape,
             grid_offset=self.grid_offset,
             grid_indexing=self.grid_indexing,
@@ -172,7 +110,7 @@ class RotaryEmbedding(RotaryTable):
     def init_non_persistent_buffers(self) -> None:
         """Compute the buffers that a state dict leaves out, where and as they are."""
         kept = [buffer for name, buffer in self.named_buffers() if name != 'bands']
-        self.bands = self._frequencies(self.bands.device)
+        self._make_frequencies()
         self._keep_tables(kept[0].dtype if kept else torch.float32)
 
     def get_embed(

@@ -1,4 +1,4 @@
-"""Further rotary position embeddings: DINOv3's, RoPE-Mixed with learned frequencies, and sections for several axes."""
+"""Further rotary position embeddings: DINOv3's, and RoPE-Mixed with learned frequencies."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .pos_grid import augment_coords, build_grid, get_mixed_grid, make_coords_dinov3
+from ._checks import BadValue, check_counts, share_of
+from .pos_grid import augment_coords, get_mixed_grid, make_coords_dinov3
 from .pos_table import get_mixed_freqs, init_random_2d_freqs, spread_over_pairs
-from .rotary_embed import RotaryTable, batch_embeds, turn_map
+from .rotary_table import RotaryTable, at_least_float32, batch_embeds, turn_map
 
 # a tracer's symbolic sizes cannot make coordinates
-for _leaf in ('augment_coords', 'build_grid', 'get_mixed_freqs', 'get_mixed_grid', 'make_coords_dinov3'):
+for _leaf in ('augment_coords', 'get_mixed_freqs', 'get_mixed_grid', 'make_coords_dinov3'):
     torch.fx.wrap(_leaf)
 
-__all__ = ['RotaryEmbeddingDinoV3', 'RotaryEmbeddingMRope', 'RotaryEmbeddingMixed']
+__all__ = ['RotaryEmbeddingDinoV3', 'RotaryEmbeddingMixed']
 
 
 class RotaryEmbeddingDinoV3(RotaryTable):
@@ -63,6 +64,7 @@ class RotaryEmbeddingDinoV3(RotaryTable):
         self.grid_offset = grid_offset
         self.grid_indexing = grid_indexing
         self.rotate_half = rotate_half
+        self._check_options(dim, 2, temperature, grid_indexing=grid_indexing, normalize_coords=normalize_coords)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
         self.register_buffer('periods', self._make_periods(device), persistent=False)
         self._keep_table(dtype or torch.float32)
@@ -73,19 +75,22 @@ class RotaryEmbeddingDinoV3(RotaryTable):
             steps = torch.linspace(0.0, 1.0, num_bands, dtype=torch.float32, device=device)
             return self.min_period * (self.max_period / self.min_period) ** steps
         if self.temperature is None:
-            raise ValueError('Without a temperature, both min_period and max_period have to be given.')
+            raise BadValue('temperature=None needs min_period and max_period, both: use 100.0 to do without them.')
         steps = torch.arange(num_bands, dtype=torch.float32, device=device)
         return self.temperature ** (2.0 * steps / (self.dim // 2))
 
+    def _make_frequencies(self) -> None:
+        self.periods = self._make_periods(self.periods.device).to(at_least_float32(self.periods))
+
     def _table(self, shape: list[int], augment: bool) -> torch.Tensor:
-        periods = self._make_periods(self.periods.device)  # not the buffer, which may be in half precision
         coords = make_coords_dinov3(
-            shape[0], shape[1], self.normalize_coords, self.grid_indexing, self.grid_offset, periods.device
-        )
+            shape[0], shape[1], self.normalize_coords, self.grid_indexing, self.grid_offset, self.periods.device
+        ).to(self.periods.dtype)
         if augment:
             coords = augment_coords(coords, self.shift_coords, self.jitter_coords, self.rescale_coords)
-        angles = spread_over_pairs((2 * math.pi * coords.unsqueeze(-1) / periods).flatten(1), self.rotate_half)
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+        angles = (2 * math.pi * coords.unsqueeze(-1) / self.periods).flatten(1)
+        sin, cos = spread_over_pairs(angles.sin(), self.rotate_half), spread_over_pairs(angles.cos(), self.rotate_half)
+        return torch.cat([sin, cos], dim=-1)
 
     def _keep_table(self, dtype: torch.dtype) -> None:
         table = self._table(self.ready_for, False).to(dtype) if self.feat_shape is not None else None
@@ -94,7 +99,7 @@ class RotaryEmbeddingDinoV3(RotaryTable):
     def init_non_persistent_buffers(self) -> None:
         """Compute the buffers that a state dict leaves out, where and as they are."""
         kept = self.pos_embed_cached
-        self.periods = self._make_periods(self.periods.device)
+        self._make_frequencies()
         self._keep_table(torch.float32 if kept is None else kept.dtype)
 
     def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -154,13 +159,14 @@ class RotaryEmbeddingMixed(RotaryTable):
         rescale_coords: float | None = None,
     ) -> None:
         super().__init__()
-        self.dim = dim
-        self.depth = depth
-        self.num_heads = num_heads
+        self.dim, self.depth, self.num_heads = dim, depth, num_heads
         self.temperature = temperature
         self.grid_indexing = grid_indexing
+        head_dim = share_of('dim', dim, 'num_heads', num_heads)
+        self._check_options(head_dim, 2, temperature, grid_indexing=grid_indexing)
+        check_counts(depth=depth)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
-        shape = (2, depth, num_heads, dim // num_heads // 2)
+        shape = (2, depth, num_heads, head_dim // 2)
         self.freqs = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
 
@@ -209,83 +215,7 @@ class RotaryEmbeddingMixed(RotaryTable):
 
     def forward(self, x: torch.Tensor, block_index: int = 0) -> torch.Tensor:
         """The map, the channels of each head turned by the angles of one block."""
+        if block_index < 0 or block_index >= self.depth:
+            raise ValueError(f'block_index={block_index} is none of {self.depth} blocks: use 0 to {self.depth - 1}.')
         sin, cos = self.get_embed([x.shape[2], x.shape[3]])[block_index].chunk(2, dim=-1)
         return turn_map(x.unflatten(1, (self.num_heads, -1)), sin, cos, False).flatten(1, 2)
-
-
-class RotaryEmbeddingMRope(RotaryTable):
-    """Rotary position embedding whose frequencies take turns among time, row and column (Qwen3-VL's, for images).
-
-    An image has no time, so its coordinate is zero, and frequencies assigned to it turn nothing.
-
-    Args:
-        dim: Width of a head.
-        mrope_section: How many of the dim / 2 frequencies each of time, row and column has at most.
-        temperature: 1 / lowest frequency, about.
-        grid_indexing: 'ij', the only one there is.
-        shift_coords: In training, as in `augment_coords`, like the two after it.
-
-    Raises:
-        ValueError: `grid_indexing` is another.
-    """
-
-    inv_freq: torch.Tensor
-    axis: torch.Tensor
-
-    def __init__(
-        self,
-        dim: int,
-        mrope_section: Sequence[int] = (8, 12, 12),
-        temperature: float = 10000.0,
-        grid_indexing: str = 'ij',
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,  # noqa: ARG002 (a table is asked for in a dtype)
-        shift_coords: float | None = None,
-        jitter_coords: float | None = None,
-        rescale_coords: float | None = None,
-    ) -> None:
-        super().__init__()
-        if grid_indexing != 'ij':
-            raise ValueError(f"grid_indexing={grid_indexing!r}: this embedding counts rows, then columns; use 'ij'.")
-        self.dim = dim
-        self.mrope_section = mrope_section
-        self.temperature = temperature
-        self.grid_indexing = grid_indexing
-        self._settle(None, shift_coords, jitter_coords, rescale_coords)
-        self.register_buffer('inv_freq', None, persistent=False)
-        self.register_buffer('axis', None, persistent=False)
-        self._make_buffers(device)
-
-    def _make_buffers(self, device: torch.device | None) -> None:
-        num_bands = self.dim // 2
-        axis = [0] * num_bands
-        for i in (1, 2):
-            for band in range(i, min(3 * self.mrope_section[i], num_bands), 3):
-                axis[band] = i
-        self.inv_freq = self._frequencies(device)
-        self.axis = torch.tensor(axis, dtype=torch.int64, device=device)
-
-    def _frequencies(self, device: torch.device | None) -> torch.Tensor:
-        exponents = torch.arange(0, self.dim, 2, dtype=torch.float32, device=device) / self.dim
-        return 1.0 / self.temperature**exponents
-
-    def init_non_persistent_buffers(self) -> None:
-        """Compute the buffers that a state dict leaves out, where they are."""
-        self._make_buffers(self.inv_freq.device)
-
-    def get_embed(self, shape: list[int], dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The table (H * W, 2 * dim) for a map of this size; in training, augmented.
-
-        Raises:
-            ValueError: `shape` is not a height and a width.
-        """
-        if len(shape) != 2:
-            raise ValueError(f'A map has height and width, and shape={shape} has {len(shape)} sizes.')
-        coords = build_grid(shape, device=self.axis.device).flatten(0, 1)
-        if self.training and self.aug_active:
-            coords = augment_coords(coords, self.shift_coords, self.jitter_coords, self.rescale_coords)
-        times = torch.zeros_like(coords[:, :1])
-        positions = torch.cat([times, coords], dim=-1)[:, self.axis]
-        angles = spread_over_pairs(positions * self._frequencies(self.axis.device), True)
-        table = torch.cat([angles.sin(), angles.cos()], dim=-1)
-        return table if dtype is None else table.to(dtype)

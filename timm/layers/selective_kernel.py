@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._checks import BadValue, check_odd
 from ._device import Module
 from .conv_bn_act import ConvNormAct
-from .helpers import make_divisible
+from .helpers import reduced_width
 from .typing import LayerType
 
 __all__ = ['SelectiveKernel', 'SelectiveKernelAttn']
@@ -44,13 +45,6 @@ class SelectiveKernelAttn(Module):
         return weights.unflatten(1, (self.num_paths, -1)).softmax(dim=1)
 
 
-def _check_odd(kernel_size: int) -> None:
-    if kernel_size < 3 or kernel_size % 2 == 0:
-        raise ValueError(
-            f'kernel_size={kernel_size} is not an odd number of 3 or more: use {kernel_size // 2 * 2 + 1}.'
-        )
-
-
 class SelectiveKernel(Module):
     """Convolutions of several reaches, summed with a weight per channel and path (SKNet, arXiv:1903.06586, eq. 6).
 
@@ -67,7 +61,7 @@ class SelectiveKernel(Module):
         drop_layer: Builds what stands between norm and activation of a path.
 
     Raises:
-        ValueError: A kernel size is even or below 3, or the channels cannot be shared equally.
+        ValueError: There is no kernel size, or one is even or below 3; the channels cannot be shared equally.
     """
 
     def __init__(
@@ -90,16 +84,19 @@ class SelectiveKernel(Module):
     ) -> None:
         super().__init__()
         out_channels = out_channels or in_channels
-        sizes = [kernel_size] * 2 if isinstance(kernel_size, int) else list(kernel_size or (3, 5))
+        given = (3, 5) if kernel_size is None else kernel_size
+        sizes = [given] * 2 if isinstance(given, int) else list(given)
+        if not sizes:
+            raise BadValue(f'kernel_size={kernel_size} names no path: use sizes such as [3, 5].')
         for size in sizes:
-            _check_odd(size)
+            check_odd('kernel_size', size, least=3)
         reaches = [(3, dilation * (size - 1) // 2) if keep_3x3 else (size, dilation) for size in sizes]
         self.num_paths = len(sizes)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.split_input = split_input
         if split_input and in_channels % self.num_paths:
-            raise ValueError(
+            raise BadValue(
                 f'{in_channels} channels cannot be shared by {self.num_paths} paths: pass split_input=False.'
             )
         options: dict[str, Any] = {
@@ -114,7 +111,7 @@ class SelectiveKernel(Module):
         self.paths = nn.ModuleList(
             ConvNormAct(path_channels, out_channels, size, dilation=reach, **options) for size, reach in reaches
         )
-        width = rd_channels or make_divisible(out_channels * rd_ratio, divisor=rd_divisor)
+        width = rd_channels or reduced_width(out_channels, rd_ratio, rd_divisor)
         self.attn = SelectiveKernelAttn(out_channels, self.num_paths, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ._checks import BadValue
 from ._device import Module
 from .create_conv2d import create_conv2d
 from .create_norm_act import get_norm_act_layer
@@ -22,6 +23,9 @@ class SeparableConv2d(Module):
         bias: Of the second.
         channel_multiplier: Channels between the two, in multiples of `in_channels`.
         pw_kernel_size: Kernel size of the second.
+
+    Raises:
+        ValueError: `channel_multiplier` is no whole number; another argument is none that `create_conv2d` takes.
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class SeparableConv2d(Module):
     ) -> None:
         super().__init__()
         width = int(in_channels * channel_multiplier)
+        if width < 1 or width % in_channels:
+            raise BadValue(f'channel_multiplier={channel_multiplier} is no whole number: use 1 or more.')
         self.conv_dw = create_conv2d(
             in_channels,
             width,

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._checks import check_builders, check_conv, check_counts, share_of
 from ._device import building_on
-from .helpers import make_divisible
+from .helpers import reduced_width
 
 __all__ = ['RadixSoftmax', 'SplitAttn']
 
@@ -47,6 +48,10 @@ class SplitAttn(nn.Module):
         norm_layer: Builds a norm after the convolution and one of the hidden layer; None for no norms.
         drop_layer: Builds what stands between first norm and activation.
         kwargs: Of `nn.Conv2d`, for the convolution; `device` and `dtype`, for all.
+
+    Raises:
+        ValueError: A size is below 1; groups or splits of them do not divide the channels.
+        TypeError: A layer is neither None nor class or function.
     """
 
     def __init__(
@@ -70,12 +75,17 @@ class SplitAttn(nn.Module):
     ) -> None:
         super().__init__()
         out_channels = out_channels or in_channels
+        check_counts(radix=radix, groups=groups)
+        check_builders(act_layer=act_layer, norm_layer=norm_layer, drop_layer=drop_layer)
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
+        share_of('in_channels', in_channels, 'groups * radix', groups * radix)
         self.radix = radix
         splits = out_channels * radix
         if rd_channels is None:
-            width = make_divisible(in_channels * radix * rd_ratio, min_value=32, divisor=rd_divisor)
+            width = reduced_width(in_channels * radix, rd_ratio, rd_divisor, min_value=32)
         else:
             width = rd_channels * radix
+            share_of('rd_channels * radix', width, 'groups', groups)
         conv_options = {'stride': stride, 'dilation': dilation, 'groups': groups * radix, 'bias': bias}
         conv_options['padding'] = kernel_size // 2 if padding is None else padding
         with building_on(kwargs.pop('device', None), kwargs.pop('dtype', None)):

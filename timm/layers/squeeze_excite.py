@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._checks import check_builders
 from ._device import Module
-from .create_act import create_act_layer
-from .helpers import make_divisible
+from .create_act import create_act_layer, create_gate
+from .helpers import reduced_width
 from .typing import LayerType
 
 __all__ = [
@@ -26,7 +27,7 @@ def _squeeze(x: torch.Tensor, add_maxpool: bool) -> torch.Tensor:
 
 
 def _reduced(channels: int, rd_ratio: float, rd_channels: int | None, rd_divisor: int) -> int:
-    return rd_channels or make_divisible(channels * rd_ratio, rd_divisor, round_limit=0.0)
+    return rd_channels or reduced_width(channels, rd_ratio, rd_divisor, round_limit=0.0)
 
 
 class SEModule(Module):
@@ -54,13 +55,14 @@ class SEModule(Module):
         gate_layer: LayerType = 'sigmoid',
     ) -> None:
         super().__init__()
+        check_builders(norm_layer=norm_layer)
         width = _reduced(channels, rd_ratio, rd_channels, rd_divisor)
         self.add_maxpool = add_maxpool
         self.fc1 = nn.Conv2d(channels, width, kernel_size=1, bias=bias)
         self.bn = nn.Identity() if norm_layer is None else norm_layer(width)
         self.act = create_act_layer(act_layer, inplace=True) or nn.Identity()
         self.fc2 = nn.Conv2d(width, channels, kernel_size=1, bias=bias)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""
@@ -87,7 +89,7 @@ class EffectiveSEModule(Module):
         super().__init__()
         self.add_maxpool = add_maxpool
         self.fc = nn.Conv2d(channels, channels, kernel_size=1)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""
@@ -119,7 +121,7 @@ class SqueezeExciteCl(Module):
         self.fc1 = nn.Linear(channels, width, bias=bias)
         self.act = create_act_layer(act_layer) or nn.Identity()
         self.fc2 = nn.Linear(width, channels, bias=bias)
-        self.gate = create_act_layer(gate_layer)
+        self.gate = create_gate(gate_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the channels."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import check_conv
 from ._device import Module
 from ._fx import register_notrace_module
 from .padding import get_padding, get_padding_value, pad_same
@@ -40,6 +41,7 @@ class StdConv2d(Module, nn.Conv2d):
         bias: bool = False,
         eps: float = 1e-6,
     ) -> None:
+        check_conv(in_channel, out_channels, kernel_size, stride, dilation, groups)
         if padding is None:
             padding = get_padding(kernel_size, stride, dilation)  # pyright: ignore[reportAssignmentType]
         super().__init__(in_channel, out_channels, kernel_size, stride, padding, dilation, groups, bias)
@@ -74,6 +76,7 @@ class StdConv2dSame(Module, nn.Conv2d):
         bias: bool = False,
         eps: float = 1e-6,
     ) -> None:
+        check_conv(in_channel, out_channels, kernel_size, stride, dilation, groups)
         padding, same_pad = get_padding_value(padding, kernel_size, stride=stride, dilation=dilation)
         super().__init__(in_channel, out_channels, kernel_size, stride, padding, dilation, groups, bias)
         self.same_pad = same_pad
@@ -136,6 +139,7 @@ class ScaledStdConv2d(Module, _ScaledStdConv2d):
         eps: float = 1e-6,
         gain_init: float = 1.0,
     ) -> None:
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
         if padding is None:
             padding = get_padding(kernel_size, stride, dilation)  # pyright: ignore[reportAssignmentType]
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
@@ -174,6 +178,7 @@ class ScaledStdConv2dSame(Module, _ScaledStdConv2d):
         eps: float = 1e-6,
         gain_init: float = 1.0,
     ) -> None:
+        check_conv(in_channels, out_channels, kernel_size, stride, dilation, groups)
         padding, same_pad = get_padding_value(padding, kernel_size, stride=stride, dilation=dilation)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
         self.same_pad = same_pad

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._checks import BadValue, size_2d
 from .helpers import get_device_dtype
 
 __all__ = ['TestTimePoolHead', 'apply_test_time_pool']
@@ -24,20 +25,24 @@ class TestTimePoolHead(nn.Module):
         original_pool: Height and width of the feature map in training, which is the size of a window.
 
     Raises:
-        ValueError: The classifier is not one map of pooled features.
+        ValueError: The classifier is not one map of pooled features, or `original_pool` no size.
+        TypeError: `base` has no classifier to move.
     """
 
     __test__ = False  # the name is no test case for pytest
 
     def __init__(self, base: Any, original_pool: int | tuple[int, int] = 7) -> None:
         super().__init__()
+        if not all(hasattr(base, name) for name in ('get_classifier', 'reset_classifier', 'forward_features')):
+            raise TypeError(f'{base!r} is no network with a classifier to move: use one that timm.create_model builds.')
         classifier = base.get_classifier()
         if not isinstance(classifier, (nn.Linear, nn.Conv2d)) or classifier.weight.shape[1] != base.num_features:
-            raise ValueError(
+            raise BadValue(
                 f'Test-time pooling needs a classifier of the {base.num_features} pooled features of '
                 f'{type(base).__name__}, which has {classifier}: use this network as it is.'
             )
         self.base = base
+        size_2d('original_pool', original_pool)
         self.original_pool = original_pool
         num_classes = classifier.weight.shape[0]
         placement = get_device_dtype(classifier)

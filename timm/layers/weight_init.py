@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn.init import _calculate_fan_in_and_fan_out
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from ._checks import BadValue
+from ._names import unknown_name
+
 __all__ = [
     'init_weight_jax',
     'init_weight_vit',
@@ -41,6 +44,8 @@ def _overridable(fill: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[Con
 
     @functools.wraps(fill)
     def wrapper(tensor: Tensor, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f'{tensor!r} cannot be filled: use a tensor, such as the weight of a layer.')
         if has_torch_function_unary(tensor):
             return handle_torch_function(wrapper, (tensor,), tensor, *args, **kwargs)
         return fill(tensor, *args, **kwargs)
@@ -65,7 +70,7 @@ def _fill(tensor: Tensor, draw: Callable[[Tensor], object]) -> Tensor:
 def _normal_within(tensor: Tensor, mean: float, std: float, low: float, high: float) -> Tensor:
     """Normal(mean, std) conditioned on low <= value <= high."""
     if not low < high or std < 0:
-        raise ValueError(f'A truncated normal needs a < b and std >= 0, not a={low}, b={high}, std={std}.')
+        raise BadValue(f'A truncated normal needs a < b and std >= 0, not a={low}, b={high}, std={std}.')
     if mean - low >= _UNREACHABLE * std and high - mean >= _UNREACHABLE * std:
         return _fill(tensor, lambda t: t.normal_(mean, std))
     if not low - 2 * std <= mean <= high + 2 * std:
@@ -119,12 +124,14 @@ def variance_scaling_(
         mode: What the fan is: inputs of an output, outputs of an input, or the mean of both.
 
     Raises:
-        ValueError: Unknown mode or distribution, or a tensor of fewer than two dimensions.
+        ValueError: Unknown mode or distribution, a negative scale, or a tensor of fewer than two dimensions.
     """
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     fans = {'fan_in': fan_in, 'fan_out': fan_out, 'fan_avg': (fan_in + fan_out) / 2}
     if mode not in fans:
-        raise ValueError(f'Unknown mode {mode!r}: choose one of {", ".join(fans)}.')
+        raise unknown_name('mode', mode, fans)
+    if not scale >= 0:
+        raise BadValue(f'scale={scale} is no factor of a variance: use 0.0 or more.')
     std = math.sqrt(scale / fans[mode])
     if distribution == 'truncated_normal':
         return trunc_normal_tf_(tensor, std=std / _STD_WITHIN_2)
@@ -133,7 +140,7 @@ def variance_scaling_(
     if distribution == 'uniform':
         bound = math.sqrt(3) * std
         return _fill(tensor, lambda t: t.uniform_(-bound, bound))
-    raise ValueError(f'Unknown distribution {distribution!r}: choose truncated_normal, normal or uniform.')
+    raise unknown_name('distribution', distribution, ('truncated_normal', 'normal', 'uniform'))
 
 
 @_overridable
@@ -149,6 +156,8 @@ def _init_head(module: nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d, bias: floa
 
 
 def _init_itself(module: nn.Module) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f'{module!r} has no weights to initialise: use an nn.Module.')
     init_weights = getattr(module, 'init_weights', None)
     if callable(init_weights):
         init_weights()

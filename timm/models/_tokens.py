@@ -20,7 +20,7 @@ class TokenModel(ImageModel):
     """A network of patch embedding, blocks that keep the shape of the sequence, and a final norm.
 
     It names its parts `blocks` and `norm` and implements `embed`, what comes before the first block, and
-    `token_grid`. The taps are the blocks.
+    `token_grid`. With rotary positions it implements `embed_with_rope`, too. The taps are the blocks.
 
     Attributes:
         num_prefix_tokens: Tokens before the patches (class, registers, distillation).
@@ -35,6 +35,10 @@ class TokenModel(ImageModel):
     def embed(self, x: Tensor) -> Tensor:
         """What the first block sees: (B, in_chans, H, W) -> (B, num_prefix_tokens + h * w, C)."""
         raise NotImplementedError
+
+    def embed_with_rope(self, x: Tensor) -> tuple[Tensor, list[Tensor] | None]:
+        """`embed`, and for each block the rotary table that it takes as `rope`; None where blocks take none."""
+        return self.embed(x), None
 
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of patch tokens for an image of this size."""
@@ -82,12 +86,12 @@ class TokenModel(ImageModel):
         wanted = set(take)
         grid_size = self.token_grid(x.shape[-2], x.shape[-1])
         num_prefix = self.num_prefix_tokens
-        x = self.embed(x)
+        x, ropes = self.embed_with_rope(x)
         intermediates: list[tuple[Tensor, Tensor]] = []
         for i, block in enumerate(self.blocks):
             if stop_early and i > deepest:
                 break
-            x = block(x, **block_args)
+            x = block(x, **block_args) if ropes is None else block(x, rope=ropes[i], **block_args)
             if i in wanted:
                 tokens = self.norm(x) if norm else x
                 patches = tokens[:, num_prefix:]
