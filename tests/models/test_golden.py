@@ -8,7 +8,7 @@ import timm
 from tests import reference
 from tests.fill import digest, fill_model, input_image
 
-REL = 1e-9
+REL = 1e-6  # evolved norms take their statistics in float32; most networks agree to 1e-12
 GRAD_REL = 1e-5  # six digits are recorded
 LIMIT = 60e6
 # Cheap ones of each family, chosen to reach every branch of its code; every other variant is slow.
