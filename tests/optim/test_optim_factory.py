@@ -29,14 +29,16 @@ def model():
 def test_each_entry_says_what_the_reference_says(name):
     expected = reference.load('training')['optimizers'][name]
     info = get_optimizer_info(name)
-    assert info.opt_class.__name__ == expected['info']['opt_class']
-    assert (info.defaults or {}) == expected['info']['defaults']
+    path = info.opt_class if isinstance(info.opt_class, str) else info.opt_class.__name__
+    assert path == expected['info']['opt_class']
+    defaults = {key: list(value) if isinstance(value, tuple) else value for key, value in (info.defaults or {}).items()}
+    assert defaults == expected['info']['defaults']
     for trait in ('has_eps', 'has_momentum', 'has_betas', 'num_betas', 'second_order'):
         assert getattr(info, trait) == expected['info'][trait], trait
     assert info.description
 
 
-@pytest.mark.parametrize('name', list_optimizers())
+@pytest.mark.parametrize('name', list_optimizers(exclude_filters=['bnb*', 'fused*']))
 def test_every_name_makes_an_optimizer_that_lowers_the_loss(name):
     torch.manual_seed(0)
     p = nn.Parameter(torch.randn(6, 5))
@@ -46,7 +48,7 @@ def test_every_name_makes_an_optimizer_that_lowers_the_loss(name):
     for _ in range(5):
         optimizer.zero_grad()
         loss = p.square().sum()
-        loss.backward()
+        p.grad = torch.autograd.grad(loss, p, create_graph=get_optimizer_info(name).second_order)[0]
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
@@ -54,10 +56,10 @@ def test_every_name_makes_an_optimizer_that_lowers_the_loss(name):
 
 def test_lists_are_sorted_and_filtered():
     assert list_optimizers() == sorted(list_optimizers())
-    assert list_optimizers('sgd*') == ['sgd', 'sgdc', 'sgdw']
+    assert list_optimizers('sgd*') == ['sgd', 'sgdc', 'sgdp', 'sgdw']
     assert list_optimizers(['sgd', 'li*n']) == ['lion', 'sgd']
-    assert list_optimizers('sgd*', exclude_filters='*w') == ['sgd', 'sgdc']
-    assert list_optimizers('sgd*', exclude_filters=['*w', 'sgd']) == ['sgdc']
+    assert list_optimizers('sgd*', exclude_filters='*w') == ['sgd', 'sgdc', 'sgdp']
+    assert list_optimizers('sgd*', exclude_filters=['*w', 'sgd']) == ['sgdc', 'sgdp']
     assert list_optimizers('lion', with_description=True) == [('lion', get_optimizer_info('lion').description)]
 
 

@@ -16,7 +16,7 @@ RUNS = [
     (name, run)
     for name, record in reference.load('training')['optimizers'].items()
     for run in ('plain', 'decayed', 'no_filter')
-    if run in record and name in list_optimizers()
+    if 'losses' in record.get(run, {}) and name in list_optimizers()
 ]
 OURS = [name for name in list_optimizers() if get_optimizer_info(name).opt_class in (Lamb, Lion, NAdamW, SGDW)]
 FUSED = ('sgd', 'momentum', 'adam', 'adamw', 'adagrad')

@@ -1,12 +1,13 @@
 """torch's fused CPU kernels as the default: which tensors they are right for, and switching them on step by step."""
 
+import math
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-__all__ = ['fits_fused_kernel', 'prefer_fused']
+__all__ = ['SMALLEST_GAIN', 'add_fused_adam_', 'add_fused_sgd_', 'fits_fused_kernel', 'prefer_fused']
 
 OptimizerT = TypeVar('OptimizerT', bound=Optimizer)
 
@@ -18,6 +19,11 @@ STATE_OF_FUSED: dict[type[Optimizer], tuple[str, ...]] = {
     Adagrad: ('sum',),
 }
 PLAIN_TYPES = (Tensor, nn.Parameter)
+# The largest decay whose bias correction, 1 - beta^steps, is not 0 at an endless step count.
+ALMOST_ONE = math.nextafter(1.0, 0.0)
+ENDLESS = torch.tensor(math.inf, dtype=torch.float32, device='cpu')
+# The SGD kernel is told 1 - gain: of a smaller gain than this too few digits are left.
+SMALLEST_GAIN = 1e-4
 
 
 def fits_fused_kernel(param: Tensor, *others: Tensor) -> bool:
@@ -25,20 +31,89 @@ def fits_fused_kernel(param: Tensor, *others: Tensor) -> bool:
 
     The kernels do not look at strides: with a gradient laid out unlike its parameter they would mix up elements.
     """
-    dtype, strides = param.dtype, param.stride()
-    return (
-        type(param) in PLAIN_TYPES
-        and param.device.type == 'cpu'
-        and (dtype is torch.float32 or dtype is torch.float64)
-        and param.layout is torch.strided
-        and all(
-            other.layout is torch.strided
-            and other.dtype is dtype
-            and other.stride() == strides
-            and other.device.type == 'cpu'
-            for other in others
-        )
-        and (param.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(param))
+    dtype, tensors = param.dtype, (param, *others)
+    if type(param) not in PLAIN_TYPES or not (dtype is torch.float32 or dtype is torch.float64):
+        return False
+    for tensor in tensors:
+        if not tensor.is_cpu or tensor.layout is not torch.strided or tensor.dtype is not dtype:
+            return False
+    if all(map(Tensor.is_contiguous, tensors)):
+        return True
+    strides = param.stride()
+    dense = torch.ops.aten.is_non_overlapping_and_dense(param)
+    return dense and all(other.stride() == strides for other in others)
+
+
+def add_fused_adam_(
+    tensors: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_avg_sqs: list[Tensor],
+    beta1: float,
+    beta2: float,
+    scale: float,
+    floor: float,
+    keep: float = 1.0,
+    max_exp_avg_sqs: list[Tensor] | None = None,
+) -> None:
+    """Bring both moments up to date and let tensors = keep * tensors + scale * m / (sqrt(v) + floor), in one pass.
+
+    It is a step of torch's AdamW on `tensors` with the rate -scale. At an endless step count the kernel's own bias
+    corrections are 1.
+
+    Args:
+        beta1: With 1 the first moment stays what it is (to its last bit), so any numerator will do.
+        max_exp_avg_sqs: Largest second moments so far, to divide by.
+    """
+    if keep != 1 and not scale:
+        torch._foreach_mul_(tensors, keep)
+    torch._fused_adamw_(
+        list(tensors),
+        list(grads),
+        list(exp_avgs),
+        list(exp_avg_sqs),
+        list(max_exp_avg_sqs or []),
+        [ENDLESS] * len(tensors),
+        lr=-scale,
+        beta1=min(beta1, ALMOST_ONE),
+        beta2=beta2,
+        weight_decay=(keep - 1) / scale if scale else 0.0,  # the kernel multiplies by 1 - lr * weight_decay
+        eps=floor,
+        amsgrad=max_exp_avg_sqs is not None,
+        maximize=False,
+    )
+
+
+def add_fused_sgd_(
+    tensors: list[Tensor],
+    grads: list[Tensor],
+    momenta: list[Tensor] | None,
+    rate: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    gain: float = 1.0,
+    nesterov: bool = False,
+) -> None:
+    """Bring momenta = momentum * momenta + gain * d up to date and add rate * momenta to `tensors`, in one pass.
+
+    d is grads + weight_decay * tensors; `nesterov` adds rate * (d + momentum * momenta) instead.
+
+    Args:
+        momenta: None adds rate * d.
+        momentum: With `momenta` above 0, or the kernel leaves them as they are.
+        gain: At least SMALLEST_GAIN.
+    """
+    torch._fused_sgd_(
+        list(tensors),
+        list(grads),
+        list(momenta or []),
+        weight_decay=weight_decay,
+        momentum=0.0 if momenta is None else momentum,
+        lr=-rate,
+        dampening=1 - gain,
+        nesterov=nesterov,
+        maximize=False,
+        is_first_step=False,
     )
 
 

@@ -1,30 +1,28 @@
-"""What the update rules share: argument checks, collecting gradients, one rule for lists and single tensors."""
+"""What optimizers share beside the rule itself: argument checks, collecting gradients and state."""
 
+import inspect
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 __all__ = [
-    'batches',
-    'cautious_',
+    'check_fractions',
     'check_hyperparameters',
     'complete_groups',
+    'count_tensors',
     'decay_scale',
     'evaluate',
     'gather',
     'options',
+    'restore_dtypes',
+    'rows_alike',
     'state_tensor',
-    'use_foreach',
+    'step_counts',
 ]
-
-# Where a kernel over a list of tensors saves launches; a CPU gains nothing and loses the cache.
-FOREACH_DEVICES = ('cuda', 'xpu')
-CAUTION_FLOOR = 1e-3
 
 
 def _number(value: Any) -> float:
@@ -45,10 +43,24 @@ def check_hyperparameters(betas: Sequence[float | Tensor] | None = None, **value
             raise ValueError(f'betas={tuple(betas or ())} is not allowed: betas[{index}] must lie in [0, 1).')
 
 
+def check_fractions(**values: Any) -> None:
+    """Refuse what cannot be the share that a running mean keeps; None stands for "not given".
+
+    Raises:
+        ValueError: One of `values` lies outside [0, 1).
+    """
+    for name, value in values.items():
+        if value is not None and not 0 <= _number(value) < 1:
+            raise ValueError(f'{name}={value} is not allowed: it must lie in [0, 1).')
+
+
 def complete_groups(optimizer: Optimizer) -> None:
     """Give groups that come from an older state dict what they lack, as the constructor was told."""
+    defaults = dict(optimizer.defaults)
+    if 'differentiable' not in inspect.signature(type(optimizer)).parameters:
+        defaults.pop('differentiable', None)  # torch adds it as it loads
     for group in optimizer.param_groups:
-        for name, value in optimizer.defaults.items():
+        for name, value in defaults.items():
             group.setdefault(name, value)
 
 
@@ -72,21 +84,70 @@ def gather(group: dict[str, Any], rule: str) -> tuple[list[Tensor], list[Tensor]
     """The parameters of `group` that hold a gradient, and these gradients.
 
     Raises:
-        RuntimeError: A gradient is sparse; `rule` names the optimizer in the message.
+        RuntimeError: A gradient is sparse or complex; `rule` names the optimizer in the message.
     """
     params = [p for p in group['params'] if p.grad is not None]
     grads = [p.grad for p in params]
-    if any(grad.is_sparse for grad in grads):
-        raise RuntimeError(f'{rule} needs dense gradients: build the embedding with sparse=False.')
+    for grad in grads:
+        if grad.is_sparse:
+            raise RuntimeError(f'{rule} needs dense gradients: build the embedding with sparse=False.')
+        if grad.is_complex():
+            raise RuntimeError(
+                f'{rule} needs real parameters, not {grad.dtype}: make torch.view_as_real(...) of it the parameter.'
+            )
     return params, grads
 
 
-def state_tensor(states: list[dict[str, Any]], params: list[Tensor], name: str) -> list[Tensor]:
-    """The running tensor `name` of each parameter, zero where there is none yet."""
+def rows_alike(keys: Sequence[Any]) -> dict[Any, list[int]]:
+    """Which rows have the same key, by key: the numbers of a step mostly agree, but parameters may have joined late."""
+    rows: dict[Any, list[int]] = {}
+    for i, key in enumerate(keys):
+        rows.setdefault(key, []).append(i)
+    return rows
+
+
+def state_tensor(
+    states: list[dict[str, Any]], params: list[Tensor], name: str, dtype: torch.dtype | None = None
+) -> list[Tensor]:
+    """The running tensor `name` of each parameter, zero where there is none yet; `dtype` None is the parameter's."""
     for state, param in zip(states, params, strict=True):
         if name not in state:
-            state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
+            state[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
     return [state[name] for state in states]
+
+
+def count_tensors(states: list[dict[str, Any]], params: list[Tensor], capturable: bool = False) -> list[Tensor]:
+    """The count of steps of each parameter, a float32 scalar: on the CPU, or with `capturable` beside the parameter."""
+    for state, param in zip(states, params, strict=True):
+        if not isinstance(state.get('step'), Tensor):  # a plain number in state dicts of older versions
+            device = param.device if capturable else 'cpu'
+            state['step'] = torch.tensor(float(state.get('step', 0)), dtype=torch.float32, device=device)
+    return [state['step'] for state in states]
+
+
+def step_counts(state_steps: list[Tensor], capturable: bool = False) -> list[Any]:
+    """Count one step more in each of `state_steps`, in place, and return the counts.
+
+    With `capturable` they stay on the device, as float64; else they are Python numbers.
+    """
+    torch._foreach_add_(state_steps, 1)
+    return [step.double() if capturable else step.item() for step in state_steps]
+
+
+def restore_dtypes(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
+    """Give the state that `optimizer` has just loaded the dtypes it was saved in: torch casts it to its parameters'."""
+    saved_ids = [saved_id for group in state_dict['param_groups'] for saved_id in group['params']]
+    params = [p for group in optimizer.param_groups for p in group['params']]
+    for saved_id, p in zip(saved_ids, params, strict=True):
+        state = optimizer.state[p]
+        for name, saved in state_dict['state'].get(saved_id, {}).items():
+            state[name] = _as_saved(state[name], saved, p.device)
+
+
+def _as_saved(loaded: Any, saved: Any, device: torch.device) -> Any:
+    if isinstance(saved, list):
+        return [_as_saved(*pair, device) for pair in zip(loaded, saved, strict=True)]
+    return saved.to(device) if isinstance(saved, Tensor) and loaded.dtype != saved.dtype else loaded
 
 
 def decay_scale(lr: float, max_lr: float | None) -> float:
@@ -97,37 +158,3 @@ def decay_scale(lr: float, max_lr: float | None) -> float:
     if max_lr is None:
         return lr
     return lr * lr / max_lr if max_lr else 0.0
-
-
-def use_foreach(foreach: bool | None, params: Sequence[Tensor]) -> bool:
-    """`foreach` as asked for; None means on accelerators, for plain tensors."""
-    if foreach is not None:
-        return foreach
-    return bool(params) and all(type(p) in (Tensor, nn.Parameter) and p.device.type in FOREACH_DEVICES for p in params)
-
-
-def batches(foreach: bool, *columns: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
-    """Cut parallel lists of tensors (parameters first) into the lists a rule is applied to at once.
-
-    With `foreach` that is everything on one device and of one dtype, else one parameter at a time: so each rule is
-    written once, over lists, and on a CPU all its passes find one parameter in the cache.
-    """
-    if not foreach:
-        for row in zip(*columns, strict=True):
-            yield tuple([tensor] for tensor in row)
-        return
-    alike: defaultdict[tuple[torch.device, tuple[torch.dtype, ...]], list[tuple[Tensor, ...]]] = defaultdict(list)
-    for row in zip(*columns, strict=True):
-        alike[row[0].device, tuple(tensor.dtype for tensor in row)].append(row)
-    for rows in alike.values():
-        yield tuple(list(column) for column in zip(*rows, strict=True))
-
-
-def cautious_(updates: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
-    """Drop, in place, the parts of `updates` that point against the gradient, and scale up the rest to make good.
-
-    Source: Liang et al., Cautious Optimizers: Improving Training with One Line of Code, arXiv:2411.16085.
-    """
-    for update, grad in zip(updates, grads, strict=True):
-        agrees = (update * grad).gt_(0)  # 0 and 1 in the same dtype: twice as fast as a boolean mask
-        update.mul_(agrees.div_(agrees.mean().clamp_(min=CAUTION_FLOOR)))

@@ -3,7 +3,6 @@
 import difflib
 import fnmatch
 import functools
-import importlib
 import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -12,14 +11,35 @@ from typing import Any, cast
 from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
+from ._backends import BACKENDS, import_class
 from ._fused import prefer_fused
 from ._helpers import check_hyperparameters
 from ._param_groups import bare_model, param_groups_layer_decay, param_groups_weight_decay
+from ._rule import compile_rule
 from ._types import OptimizerCallable, OptimType, ParamsT
+from .adabelief import AdaBelief
+from .adafactor import Adafactor
+from .adafactor_bv import AdafactorBigVision
+from .adahessian import Adahessian
+from .adamp import AdamP
+from .adamw import AdamWLegacy
+from .adan import Adan
+from .adopt import Adopt
+from .kron import Kron
 from .lamb import Lamb
+from .laprop import LaProp
+from .lars import Lars
 from .lion import Lion
 from .lookahead import Lookahead
+from .madgrad import MADGRAD
+from .mars import Mars
+from .muon import Muon
+from .nadam import NAdamLegacy
 from .nadamw import NAdamW
+from .nvnovograd import NvNovoGrad
+from .radam import RAdamLegacy
+from .rmsprop_tf import RMSpropTF
+from .sgdp import SGDP
 from .sgdw import SGDW
 
 __all__ = [
@@ -134,7 +154,7 @@ class OptimizerRegistry:
             ImportError: The optional package that holds the class is not installed.
         """
         info = name_or_info if isinstance(name_or_info, OptimInfo) else self.get_optimizer_info(name_or_info)
-        opt_class = _import_class(info) if isinstance(info.opt_class, str) else info.opt_class
+        opt_class = import_class(info.name, info.opt_class) if isinstance(info.opt_class, str) else info.opt_class
         if bind_defaults and info.defaults:
             return functools.partial(opt_class, **info.defaults)
         return opt_class
@@ -161,6 +181,7 @@ class OptimizerRegistry:
         lookahead = name not in self._infos and name.startswith(LOOKAHEAD)
         name = name[len(LOOKAHEAD) :] if lookahead else name
         info = self.get_optimizer_info(name)
+        compiled = kwargs.pop('compiled', False)
         # Before the groups are made: those may freeze parameters.
         arguments = self._arguments(info, lr, momentum, foreach, kwargs)
         check_hyperparameters(weight_decay=weight_decay, layer_decay=layer_decay)
@@ -187,6 +208,8 @@ class OptimizerRegistry:
             weight_decay = 0.0  # the groups carry it
         make = cast('OptimizerCallable', self.get_optimizer_class(info))
         optimizer = prefer_fused(make(params, weight_decay=weight_decay, **arguments))
+        if compiled:
+            compile_rule(optimizer)
         return Lookahead(optimizer) if lookahead else optimizer
 
     def _arguments(
@@ -215,19 +238,10 @@ class OptimizerRegistry:
         return arguments
 
 
-def _import_class(info: OptimInfo) -> OptimType:
-    """Import the class that `info` names by its dotted path."""
-    module_name, _, class_name = str(info.opt_class).rpartition('.')
-    try:
-        return getattr(importlib.import_module(module_name), class_name)
-    except ImportError as error:
-        package = module_name.partition('.')[0]
-        raise ImportError(f"Optimizer '{info.name}' lives in {package}, which cannot be imported: {error}") from error
-
-
 # Traits of the rows below.
 _MOMENTUM: dict[str, Any] = dict(has_eps=False, has_momentum=True)
 _BETAS: dict[str, Any] = dict(has_betas=True)
+_THREE_BETAS: dict[str, Any] = dict(has_betas=True, num_betas=3)
 _SIGN: dict[str, Any] = dict(has_eps=False, has_betas=True)
 
 OPTIMIZERS = (
@@ -237,6 +251,13 @@ OPTIMIZERS = (
     OptimInfo('nesterov', SGD, 'torch: another name of sgd', **_MOMENTUM, defaults={'nesterov': True}),
     OptimInfo('sgdw', SGDW, 'sgd, decoupled decay', **_MOMENTUM, defaults={'nesterov': True}),
     OptimInfo('nesterovw', SGDW, 'another name of sgdw', **_MOMENTUM, defaults={'nesterov': True}),
+    OptimInfo(
+        'sgdp',
+        SGDP,
+        'sgd that leaves the norm of scale-invariant weights alone',
+        has_momentum=True,
+        defaults={'nesterov': True},
+    ),
     # Adam and kin
     OptimInfo('adam', Adam, 'torch: adaptive moments', **_BETAS),
     OptimInfo('adamw', AdamW, 'torch: adam, decoupled decay', **_BETAS),
@@ -244,11 +265,42 @@ OPTIMIZERS = (
     OptimInfo('nadamw', NAdamW, 'adam with Nesterov momentum, decoupled decay', **_BETAS),
     OptimInfo('radam', RAdam, 'torch: adam with a rectified start', **_BETAS),
     OptimInfo('radamw', RAdam, 'radam, decoupled decay', **_BETAS, defaults={'decoupled_weight_decay': True}),
+    OptimInfo('adamwlegacy', AdamWLegacy, 'adamw with more options than torch has', **_BETAS),
+    OptimInfo('nadamlegacy', NAdamLegacy, 'nadam with the momentum schedule of Keras', **_BETAS),
+    OptimInfo('radamlegacy', RAdamLegacy, 'radam with its eps outside the bias correction, in float32', **_BETAS),
+    OptimInfo('adabelief', AdaBelief, 'adam by the spread of gradients', **_BETAS, defaults={'rectify': False}),
+    OptimInfo('radabelief', AdaBelief, 'adabelief with a rectified start', **_BETAS, defaults={'rectify': True}),
+    OptimInfo('laprop', LaProp, 'momentum of normalised gradients', **_BETAS),
+    OptimInfo('adopt', Adopt, 'adam that normalises by the gradients before', **_BETAS),
+    OptimInfo('adoptw', Adopt, 'adopt, decoupled decay', **_BETAS, defaults={'decoupled': True}),
+    OptimInfo('adan', Adan, 'Nesterov momentum by gradient differences', **_THREE_BETAS, defaults={'no_prox': False}),
+    OptimInfo('adanw', Adan, 'adan, decay as in adamw', **_THREE_BETAS, defaults={'no_prox': True}),
+    OptimInfo(
+        'adamp',
+        AdamP,
+        'adam that leaves the norm of scale-invariant weights alone',
+        **_BETAS,
+        defaults={'wd_ratio': 0.01, 'nesterov': True},
+    ),
+    OptimInfo('mars', Mars, 'adamw or lion on gradients with less noise', **_BETAS),
     OptimInfo('adamax', Adamax, 'torch: adam with the largest past gradient as second moment', **_BETAS),
     # one rate per weight, no momentum
     OptimInfo('adadelta', Adadelta, 'torch: steps scaled by the size of past steps'),
     OptimInfo('adagrad', Adagrad, 'torch: steps scaled by the sum of past gradients', defaults={'eps': 1e-8}),
     OptimInfo('rmsprop', RMSprop, 'torch: steps by recent gradient size', has_momentum=True, defaults={'alpha': 0.9}),
+    OptimInfo('rmsproptf', RMSpropTF, 'rmsprop as in TensorFlow', has_momentum=True, defaults={'alpha': 0.9}),
+    OptimInfo(
+        'rmsproptfw',
+        RMSpropTF,
+        'rmsproptf, decoupled decay',
+        has_momentum=True,
+        defaults={'alpha': 0.9, 'decoupled_decay': True},
+    ),
+    OptimInfo('madgrad', MADGRAD, 'steps by the sums of all gradients and their squares', has_momentum=True),
+    OptimInfo('madgradw', MADGRAD, 'madgrad, decoupled decay', has_momentum=True, defaults={'decoupled_decay': True}),
+    # second moments of a matrix as a row and a column
+    OptimInfo('adafactor', Adafactor, 'factored second moments, relative steps without lr', **_BETAS),
+    OptimInfo('adafactorbv', AdafactorBigVision, 'factored second moments and bfloat16 momentum', has_momentum=True),
     # one rate per layer
     OptimInfo('lamb', Lamb, 'adam scaled to the size of each layer', **_BETAS),
     OptimInfo('lambc', Lamb, 'lamb, trust ratio at most 1', **_BETAS, defaults={'trust_clip': True}),
@@ -260,18 +312,83 @@ OPTIMIZERS = (
         **_BETAS,
         defaults={'trust_clip': True, 'decoupled_decay': True},
     ),
+    OptimInfo('lars', Lars, 'sgd scaled to the size of each layer', has_momentum=True),
+    OptimInfo('larc', Lars, 'lars, no rate above the given one', has_momentum=True, defaults={'trust_clip': True}),
+    OptimInfo('nlars', Lars, 'lars with Nesterov momentum', has_momentum=True, defaults={'nesterov': True}),
+    OptimInfo(
+        'nlarc',
+        Lars,
+        'larc with Nesterov momentum',
+        has_momentum=True,
+        defaults={'nesterov': True, 'trust_clip': True},
+    ),
+    OptimInfo('novograd', NvNovoGrad, 'momentum of gradients normalised by layer', **_BETAS),
+    OptimInfo('novogradw', NvNovoGrad, 'novograd, decoupled decay', **_BETAS, defaults={'decoupled_decay': True}),
     # signs
     OptimInfo('lion', Lion, 'sign of a momentum', **_SIGN),
+    # second derivatives
+    OptimInfo('adahessian', Adahessian, "adam by the Hessian's diagonal", **_BETAS, second_order=True),
+    # directions of equal size
+    OptimInfo('muon', Muon, 'orthogonalised momentum for matrices, adamw for others', has_momentum=True, **_BETAS),
+    OptimInfo('nmuon', Muon, 'muon and nadamw', has_momentum=True, **_BETAS, defaults={'nesterov': True}),
+    OptimInfo('adamuon', Muon, 'muon by second moments', has_momentum=True, **_BETAS, defaults={'algo': 'adamuon'}),
+    OptimInfo(
+        'nadamuon',
+        Muon,
+        'adamuon and nadamw, both with Nesterov momentum',
+        has_momentum=True,
+        **_BETAS,
+        defaults={'algo': 'adamuon', 'nesterov': True},
+    ),
+    OptimInfo('kron', Kron, 'PSGD: gradients whitened dimension by dimension', **_MOMENTUM),
+    OptimInfo('kronw', Kron, 'kron, decoupled decay', **_MOMENTUM, defaults={'decoupled_decay': True}),
     # decay corrected for the schedule: lr^2 / max lr
     OptimInfo(
         'sgdc', SGDW, 'sgdw, corrected decay', **_MOMENTUM, defaults={'nesterov': True, 'corrected_weight_decay': True}
     ),
+    OptimInfo('adamc', AdamWLegacy, 'adamw, corrected decay', **_BETAS, defaults={'corrected_weight_decay': True}),
     OptimInfo('nadamc', NAdamW, 'nadamw, corrected decay', **_BETAS, defaults={'corrected_weight_decay': True}),
     OptimInfo(
         'lambcd',
         Lamb,
         'lamb, decoupled and corrected decay',
         **_BETAS,
+        defaults={'decoupled_decay': True, 'corrected_weight_decay': True},
+    ),
+    OptimInfo('lapropc', LaProp, 'laprop, corrected decay', **_BETAS, defaults={'corrected_weight_decay': True}),
+    OptimInfo(
+        'adoptc',
+        Adopt,
+        'adopt, decoupled and corrected decay',
+        **_BETAS,
+        defaults={'decoupled': True, 'corrected_weight_decay': True},
+    ),
+    OptimInfo(
+        'rmsproptfc',
+        RMSpropTF,
+        'rmsproptf, decoupled and corrected decay',
+        has_momentum=True,
+        defaults={'alpha': 0.9, 'decoupled_decay': True, 'corrected_weight_decay': True},
+    ),
+    OptimInfo(
+        'novogradc',
+        NvNovoGrad,
+        'novograd, decoupled and corrected decay',
+        **_BETAS,
+        defaults={'decoupled_decay': True, 'corrected_weight_decay': True},
+    ),
+    OptimInfo(
+        'adafactorbvc',
+        AdafactorBigVision,
+        'adafactorbv, corrected decay',
+        has_momentum=True,
+        defaults={'corrected_weight_decay': True},
+    ),
+    OptimInfo(
+        'kronc',
+        Kron,
+        'kronw, corrected decay',
+        **_MOMENTUM,
         defaults={'decoupled_decay': True, 'corrected_weight_decay': True},
     ),
     OptimInfo('lionc', Lion, 'lion, corrected decay', **_SIGN, defaults={'corrected_weight_decay': True}),
@@ -284,9 +401,50 @@ OPTIMIZERS = (
         **_MOMENTUM,
         defaults={'nesterov': True, 'caution': True, 'corrected_weight_decay': True},
     ),
+    OptimInfo('cadamw', AdamWLegacy, 'cautious adamw', **_BETAS, defaults={'caution': True}),
+    OptimInfo(
+        'cadamc', AdamWLegacy, 'cautious adamc', **_BETAS, defaults={'caution': True, 'corrected_weight_decay': True}
+    ),
     OptimInfo('cnadamw', NAdamW, 'cautious nadamw', **_BETAS, defaults={'caution': True}),
     OptimInfo(
         'cnadamc', NAdamW, 'cautious nadamc', **_BETAS, defaults={'caution': True, 'corrected_weight_decay': True}
+    ),
+    OptimInfo('claprop', LaProp, 'cautious laprop', **_BETAS, defaults={'caution': True}),
+    OptimInfo('cadopt', Adopt, 'cautious adopt', **_BETAS, defaults={'caution': True}),
+    OptimInfo('cadoptw', Adopt, 'cautious adoptw', **_BETAS, defaults={'decoupled': True, 'caution': True}),
+    OptimInfo(
+        'cadoptc',
+        Adopt,
+        'cautious adoptc',
+        **_BETAS,
+        defaults={'decoupled': True, 'caution': True, 'corrected_weight_decay': True},
+    ),
+    OptimInfo('cadan', Adan, 'cautious adan', **_THREE_BETAS, defaults={'caution': True, 'no_prox': False}),
+    OptimInfo('cadanw', Adan, 'cautious adanw', **_THREE_BETAS, defaults={'caution': True, 'no_prox': True}),
+    OptimInfo('csgdp', SGDP, 'cautious sgdp', has_momentum=True, defaults={'nesterov': True, 'caution': True}),
+    OptimInfo(
+        'cadamp',
+        AdamP,
+        'cautious adamp',
+        **_BETAS,
+        defaults={'wd_ratio': 0.01, 'nesterov': True, 'caution': True},
+    ),
+    OptimInfo('cmars', Mars, 'cautious mars', **_BETAS, defaults={'caution': True}),
+    OptimInfo(
+        'crmsproptf', RMSpropTF, 'cautious rmsproptf', has_momentum=True, defaults={'alpha': 0.9, 'caution': True}
+    ),
+    OptimInfo(
+        'cadafactor', Adafactor, 'cautious adafactor', **_BETAS, defaults={'caution': True, 'betas': (0.9, 0.999)}
+    ),
+    OptimInfo(
+        'cadafactorbv', AdafactorBigVision, 'cautious adafactorbv', has_momentum=True, defaults={'caution': True}
+    ),
+    OptimInfo(
+        'cadafactorbvc',
+        AdafactorBigVision,
+        'cautious adafactorbvc',
+        has_momentum=True,
+        defaults={'caution': True, 'corrected_weight_decay': True},
     ),
     OptimInfo('clamb', Lamb, 'cautious lamb', **_BETAS, defaults={'caution': True}),
     OptimInfo('clambw', Lamb, 'cautious lambw', **_BETAS, defaults={'caution': True, 'decoupled_decay': True}),
@@ -295,7 +453,7 @@ OPTIMIZERS = (
 )
 
 default_registry = OptimizerRegistry()
-for _info in OPTIMIZERS:
+for _info in (*OPTIMIZERS, *(OptimInfo(**row) for row in BACKENDS)):
     default_registry.register(_info)
 
 
@@ -364,6 +522,7 @@ def create_optimizer_v2(
         layer_decay_min_scale: Smallest scale of a layer.
         layer_decay_no_opt_scale: Layers with a smaller scale are frozen.
         kwargs: More arguments of the optimizer; `eps` and `betas` are dropped where they are None or it has none.
+            `compiled=True` compiles the update rule (`compile_rule`), where the optimizer is not torch's own.
 
     Raises:
         ValueError: The name is unknown, or a hyper-parameter out of its range.

@@ -1,31 +1,19 @@
 """LAMB: Adam's update, scaled layer by layer to the size of the weights."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
-from ._fused import fits_fused_kernel
-from ._helpers import (
-    batches,
-    cautious_,
-    check_hyperparameters,
-    complete_groups,
-    decay_scale,
-    evaluate,
-    gather,
-    options,
-    state_tensor,
-    use_foreach,
-)
+from ._fused import add_fused_adam_, fits_fused_kernel
+from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
+from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, shift_
 from ._types import ParamsT
 
 __all__ = ['Lamb', 'lamb']
 
 
-class Lamb(Optimizer):
+class Lamb(RuleOptimizer):
     """Layer-wise adaptive moments for batches of tens of thousands.
 
     Gradients are first clipped by their norm over all groups. Parameters that are not decayed take Adam's plain
@@ -86,40 +74,35 @@ class Lamb(Optimizer):
         )
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        complete_groups(self)
+    def update_all(self, work: list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]) -> None:
+        """Take the norm over all groups, then update each."""
+        self._grad_norm = _global_norm([grad for _, _, grads in work for grad in grads])
+        super().update_all(work)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters once; returns the loss when a closure computes it."""
-        loss = evaluate(closure)
-        gathered = [gather(group, 'Lamb') for group in self.param_groups]
-        norm = _global_norm([grad for _, grads in gathered for grad in grads])
-        for group, (params, grads) in zip(self.param_groups, gathered, strict=True):
-            # A tensor, and a new one each time, so that state dicts taken earlier keep their count.
-            group['step'] = torch.as_tensor(group.get('step', 0.0), dtype=torch.float32) + 1
-            limit = group['max_grad_norm']
-            states = [self.state[p] for p in params]
-            beta1, beta2 = group['betas']
-            step = float(group['step'])
-            corrects = group['bias_correction']
-            exp_avgs, exp_avg_sqs = (state_tensor(states, params, name) for name in ('exp_avg', 'exp_avg_sq'))
-            names = ('foreach', 'lr', 'eps', 'weight_decay', 'decoupled_decay', 'trust_clip', 'always_adapt', 'caution')
-            lamb(
-                params,
-                grads,
-                exp_avgs,
-                exp_avg_sqs,
-                clip_grad_norm=None if norm is None or limit is None else (norm / limit).clamp_(min=1.0),
-                beta1=beta1,
-                beta2=beta2,
-                beta3=1 - beta1 if group['grad_averaging'] else 1.0,
-                bias_correction1=1 - beta1**step if corrects else 1.0,
-                bias_correction2=1 - beta2**step if corrects else 1.0,
-                **options(group, *names),
-            )
-        return loss
+    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        """Apply the rule to these parameters of `group`."""
+        # A tensor, and a new one each time, so that state dicts taken earlier keep their count.
+        group['step'] = torch.as_tensor(group.get('step', 0.0), dtype=torch.float32) + 1
+        step = float(group['step'])
+        norm, limit = self._grad_norm, group['max_grad_norm']
+        states = [self.state[p] for p in params]
+        beta1, beta2 = group['betas']
+        corrects = group['bias_correction']
+        exp_avgs, exp_avg_sqs = (state_tensor(states, params, name) for name in ('exp_avg', 'exp_avg_sq'))
+        names = ('foreach', 'lr', 'eps', 'weight_decay', 'decoupled_decay', 'trust_clip', 'always_adapt', 'caution')
+        lamb(
+            params,
+            grads,
+            exp_avgs,
+            exp_avg_sqs,
+            clip_grad_norm=None if norm is None or limit is None else (norm / limit).clamp_(min=1.0),
+            beta1=beta1,
+            beta2=beta2,
+            beta3=1 - beta1 if group['grad_averaging'] else 1.0,
+            bias_correction1=1 - beta1**step if corrects else 1.0,
+            bias_correction2=1 - beta2**step if corrects else 1.0,
+            **options(group, *names),
+        )
 
 
 def _global_norm(grads: list[Tensor]) -> Tensor | None:
@@ -158,97 +141,91 @@ def lamb(
         bias_correction2: What the second moment is divided by.
         max_lr: Turns the corrected decay on.
     """
-    decay = weight_decay * decay_scale(lr, max_lr)
     # With these, m / bc1 / (sqrt(v / bc2) + eps) becomes m * scale / (sqrt(v) + floor).
     scale = bias_correction2**0.5 / bias_correction1
     floor = eps * bias_correction2**0.5
-    kernel_knows_rule = foreach is None and beta3 == 1 - beta1
-    coupled = weight_decay if not decoupled_decay else 0.0
-    columns = (params, grads, exp_avgs, exp_avg_sqs)
-    for weights, slopes, averages, squares in batches(use_foreach(foreach, params), *columns):
-        if clip_grad_norm is not None and (clip_grad_norm.device.type != 'cpu' or clip_grad_norm > 1):
-            slopes = list(torch._foreach_div(slopes, clip_grad_norm.to(slopes[0].device)))
-        # What is there before Adam's update is added: caution must see that alone.
-        early = coupled if not caution else 0.0
-        updates = list(torch._foreach_mul(weights, early)) if early else [torch.zeros_like(p) for p in weights]
-        if kernel_knows_rule and fits_fused_kernel(updates[0], slopes[0], averages[0], squares[0]):
-            _add_fused_update(updates, slopes, averages, squares, beta1, beta2, scale, floor)
-        else:
-            _add_update(updates, slopes, averages, squares, beta1, beta2, beta3, scale, floor)
-        if caution:
-            cautious_(updates, slopes)
-            if coupled:
-                torch._foreach_add_(updates, weights, alpha=coupled)
-        if weight_decay and decoupled_decay:
-            torch._foreach_mul_(weights, 1 - decay)
-        if weight_decay or always_adapt:
-            _add_adapted(weights, updates, -lr, trust_clip)
-        else:
-            torch._foreach_add_(weights, updates, alpha=-lr)
-
-
-def _add_update(
-    updates: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_avg_sqs: list[Tensor],
-    beta1: float,
-    beta2: float,
-    beta3: float,
-    scale: float,
-    floor: float,
-) -> None:
-    """Bring both moments up to date, and add Adam's update to `updates`."""
-    torch._foreach_mul_(exp_avgs, beta1)
-    torch._foreach_add_(exp_avgs, grads, alpha=beta3)
-    torch._foreach_mul_(exp_avg_sqs, beta2)
-    torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
-    denominators = torch._foreach_sqrt(exp_avg_sqs)
-    torch._foreach_add_(denominators, floor)
-    torch._foreach_addcdiv_(updates, exp_avgs, denominators, scale)
-
-
-def _add_fused_update(
-    updates: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_avg_sqs: list[Tensor],
-    beta1: float,
-    beta2: float,
-    scale: float,
-    floor: float,
-) -> None:
-    """`_add_update` in one pass: a step of torch's Adam that starts from `updates` and has the rate -scale.
-
-    At an endless step count the kernel's own bias corrections are 1.
-    """
-    endless = torch.tensor(float('inf'))
-    torch._fused_adam_(
-        list(updates),
-        list(grads),
-        list(exp_avgs),
-        list(exp_avg_sqs),
-        [],
-        [endless] * len(updates),
-        lr=-scale,
+    clips = clip_grad_norm is not None and (clip_grad_norm.device.type != 'cpu' or bool(clip_grad_norm > 1))
+    apply_rule(
+        _lamb,
+        foreach,
+        *(params, grads, exp_avgs, exp_avg_sqs),
+        changing=dict(
+            lr=lr,
+            keep=1 - weight_decay * decay_scale(lr, max_lr),
+            scale=scale,
+            floor=floor,
+            divisor=1.0 if clip_grad_norm is None else clip_grad_norm,
+        ),
         beta1=beta1,
         beta2=beta2,
-        weight_decay=0.0,
-        eps=floor,
-        amsgrad=False,
-        maximize=False,
+        beta3=beta3,
+        clips=clips,
+        coupled_decay=0.0 if decoupled_decay else weight_decay,
+        decoupled_decays=decoupled_decay and weight_decay != 0,
+        adapts=always_adapt or weight_decay != 0,
+        trust_clip=trust_clip,
+        caution=caution,
+        may_fuse=foreach is None and beta3 == 1 - beta1,
     )
 
 
-def _add_adapted(params: list[Tensor], updates: list[Tensor], rate: float, clip: bool) -> None:
+def _lamb(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_avg_sqs: list[Tensor],
+    lr: Number,
+    keep: Number,
+    scale: Number,
+    floor: Number,
+    divisor: Number,
+    beta1: float,
+    beta2: float,
+    beta3: float,
+    clips: bool,
+    coupled_decay: float,
+    decoupled_decays: bool,
+    adapts: bool,
+    trust_clip: bool,
+    caution: bool,
+    may_fuse: bool,
+) -> None:
+    if clips:
+        grads = list(torch._foreach_div(grads, divisor))
+    # What is there before Adam's update is added: caution must see that alone.
+    early = 0.0 if caution else coupled_decay
+    updates = list(torch._foreach_mul(params, early)) if early else [torch.zeros_like(p) for p in params]
+    if may_fuse and isinstance(scale, float) and fits_fused_kernel(updates[0], grads[0], exp_avgs[0], exp_avg_sqs[0]):
+        add_fused_adam_(updates, grads, exp_avgs, exp_avg_sqs, beta1, beta2, scale, float(floor))
+    else:
+        torch._foreach_mul_(exp_avgs, beta1)
+        torch._foreach_add_(exp_avgs, grads, alpha=beta3)
+        torch._foreach_mul_(exp_avg_sqs, beta2)
+        torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
+        denominators = list(torch._foreach_sqrt(exp_avg_sqs))
+        shift_(denominators, floor)
+        add_ratio_(updates, exp_avgs, denominators, [scale] * len(updates))
+    if caution:
+        cautious_(updates, grads)
+        if coupled_decay:
+            torch._foreach_add_(updates, params, alpha=coupled_decay)
+    if decoupled_decays:
+        torch._foreach_mul_(params, keep)
+    if adapts:
+        _add_adapted(params, updates, -lr, trust_clip)
+    else:
+        add_scaled_(params, updates, -lr)
+
+
+def _add_adapted(params: list[Tensor], updates: list[Tensor], rate: Number, clip: bool) -> None:
     """Add each update times rate times trust ratio: norm of weights over norm of update, 1 where either is zero."""
-    weight_norms, update_norms = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))
+    weight_norms, update_norms = (torch.stack(list(torch._foreach_norm(tensors))) for tensors in (params, updates))
     ratios = torch.where((weight_norms > 0) & (update_norms > 0), weight_norms / update_norms, 1.0)
     if clip:
         ratios.clamp_(max=1.0)
-    if ratios.device.type == 'cpu':
+    if ratios.device.type == 'cpu' and not isinstance(rate, Tensor):
         for param, update, ratio in zip(params, updates, ratios.tolist(), strict=True):
             param.add_(update, alpha=rate * ratio)
     else:
-        torch._foreach_mul_(updates, ratios.unbind())
-        torch._foreach_add_(params, updates, alpha=rate)
+        torch._foreach_mul_(updates, list(ratios.unbind()))
+        add_scaled_(params, updates, rate)

@@ -1,30 +1,18 @@
 """Lion: the sign of a momentum as the update."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
-from ._helpers import (
-    batches,
-    cautious_,
-    check_hyperparameters,
-    complete_groups,
-    decay_scale,
-    evaluate,
-    gather,
-    options,
-    state_tensor,
-    use_foreach,
-)
+from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_
 from ._types import ParamsT
 
 __all__ = ['Lion', 'lion']
 
 
-class Lion(Optimizer):
+class Lion(RuleOptimizer):
     """EvoLved Sign Momentum: every weight moves by exactly `lr`, so `lr` is 3 to 10 times smaller than for AdamW.
 
     Args:
@@ -63,22 +51,12 @@ class Lion(Optimizer):
         )
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        complete_groups(self)
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters once; returns the loss when a closure computes it."""
-        loss = evaluate(closure)
-        for group in self.param_groups:
-            params, grads = gather(group, 'Lion')
-            states = [self.state[p] for p in params]
-            beta1, beta2 = group['betas']
-            exp_avgs = state_tensor(states, params, 'exp_avg')
-            chosen = options(group, 'maximize', 'foreach', 'lr', 'weight_decay', 'caution')
-            lion(params, grads, exp_avgs, beta1=beta1, beta2=beta2, **chosen)
-        return loss
+    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        """Apply the rule to these parameters of `group`."""
+        beta1, beta2 = group['betas']
+        exp_avgs = state_tensor([self.state[p] for p in params], params, 'exp_avg')
+        chosen = options(group, 'maximize', 'foreach', 'lr', 'weight_decay', 'caution')
+        lion(params, grads, exp_avgs, beta1=beta1, beta2=beta2, **chosen)
 
 
 def lion(
@@ -96,15 +74,38 @@ def lion(
     max_lr: float | None = None,
 ) -> None:
     """One step of the rule on parallel lists, in place; `max_lr` turns the corrected decay on."""
-    decay = weight_decay * decay_scale(lr, max_lr)
-    for weights, slopes, averages in batches(use_foreach(foreach, params), params, grads, exp_avgs):
-        if maximize:
-            slopes = list(torch._foreach_neg(slopes))
-        updates = torch._foreach_lerp(averages, slopes, 1 - beta1)
-        torch._foreach_sign_(updates)
-        torch._foreach_lerp_(averages, slopes, 1 - beta2)
-        if caution:
-            cautious_(updates, slopes)
-        if decay:
-            torch._foreach_mul_(weights, 1 - decay)
-        torch._foreach_add_(weights, updates, alpha=-lr)
+    apply_rule(
+        _lion,
+        foreach,
+        *(params, grads, exp_avgs),
+        changing=dict(lr=lr, keep=1 - weight_decay * decay_scale(lr, max_lr)),
+        beta1=beta1,
+        beta2=beta2,
+        decays=weight_decay != 0,
+        caution=caution,
+        maximize=maximize,
+    )
+
+
+def _lion(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    lr: Number,
+    keep: Number,
+    beta1: float,
+    beta2: float,
+    decays: bool,
+    caution: bool,
+    maximize: bool,
+) -> None:
+    if maximize:
+        grads = list(torch._foreach_neg(grads))
+    updates = list(torch._foreach_lerp(exp_avgs, grads, 1 - beta1))
+    torch._foreach_sign_(updates)
+    torch._foreach_lerp_(exp_avgs, grads, 1 - beta2)
+    if caution:
+        cautious_(updates, grads)
+    if decays:
+        torch._foreach_mul_(params, keep)
+    add_scaled_(params, updates, -lr)

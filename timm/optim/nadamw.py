@@ -1,30 +1,18 @@
 """NAdam with decoupled weight decay."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
-from ._helpers import (
-    batches,
-    cautious_,
-    check_hyperparameters,
-    complete_groups,
-    decay_scale,
-    evaluate,
-    gather,
-    options,
-    state_tensor,
-    use_foreach,
-)
+from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor, step_counts
+from ._rule import Number, RuleOptimizer, add_ratio_, apply_rule, cautious_, limit_ratio_, shift_
 from ._types import ParamsT
 
 __all__ = ['NAdamW', 'nadamw']
 
 
-class NAdamW(Optimizer):
+class NAdamW(RuleOptimizer):
     """AdamW whose first moment looks one gradient ahead, in Nesterov's manner.
 
     Args:
@@ -72,26 +60,14 @@ class NAdamW(Optimizer):
         )
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        complete_groups(self)
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters once; returns the loss when a closure computes it."""
-        loss = evaluate(closure)
-        for group in self.param_groups:
-            params, grads = gather(group, 'NAdamW')
-            states = [self.state[p] for p in params]
-            for state, p in zip(states, params, strict=True):
-                if 'step' not in state:
-                    state['step'] = torch.zeros((), device=p.device if group['capturable'] else 'cpu')
-            beta1, beta2 = group['betas']
-            exp_avgs, exp_avg_sqs = (state_tensor(states, params, name) for name in ('exp_avg', 'exp_avg_sq'))
-            steps = [state['step'] for state in states]
-            names = ('foreach', 'capturable', 'lr', 'weight_decay', 'eps', 'caution', 'maximize', 'clipping_threshold')
-            nadamw(params, grads, exp_avgs, exp_avg_sqs, steps, beta1=beta1, beta2=beta2, **options(group, *names))
-        return loss
+    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        """Apply the rule to these parameters of `group`."""
+        states = [self.state[p] for p in params]
+        beta1, beta2 = group['betas']
+        steps = count_tensors(states, params, group['capturable'])
+        exp_avgs, exp_avg_sqs = (state_tensor(states, params, name) for name in ('exp_avg', 'exp_avg_sq'))
+        names = ('foreach', 'capturable', 'lr', 'weight_decay', 'eps', 'caution', 'maximize', 'clipping_threshold')
+        nadamw(params, grads, exp_avgs, exp_avg_sqs, steps, beta1=beta1, beta2=beta2, **options(group, *names))
 
 
 def nadamw(
@@ -114,40 +90,54 @@ def nadamw(
     clipping_threshold: float | None = None,
 ) -> None:
     """One step of the rule on parallel lists, in place; `max_lr` turns the corrected decay on."""
-    decay = weight_decay * decay_scale(lr, max_lr)
-    columns = (params, grads, exp_avgs, exp_avg_sqs, state_steps)
-    for weights, slopes, averages, squares, steps in batches(use_foreach(foreach, params), *columns):
-        if maximize:
-            slopes = list(torch._foreach_neg(slopes))
-        torch._foreach_add_(steps, 1)
-        torch._foreach_lerp_(averages, slopes, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, slopes, slopes, 1 - beta2)
-
-        # Both bias corrections in one factor and one floor: m / bc1 / (sqrt(v / bc2) + eps), times sqrt(bc2) above
-        # and below the line.
-        counts: list[Any] = [step.double() if capturable else step.item() for step in steps]
-        roots = [(1 - beta2**count) ** 0.5 for count in counts]
-        factors = [-lr * root / (1 - beta1**count) for root, count in zip(roots, counts, strict=True)]
-        updates = torch._foreach_lerp(averages, slopes, 1 - beta1)
-        denominators = list(torch._foreach_sqrt(squares))
-        torch._foreach_add_(denominators, [eps * root for root in roots])
-        if clipping_threshold is not None:
-            _limit_ratio(slopes, denominators, roots, clipping_threshold)
-        if caution:
-            cautious_(updates, slopes)
-        if decay:
-            torch._foreach_mul_(weights, 1 - decay)
-        if capturable:
-            torch._foreach_div_(updates, denominators)
-            torch._foreach_mul_(updates, factors)
-            torch._foreach_add_(weights, updates)
-        else:
-            torch._foreach_addcdiv_(weights, updates, denominators, factors)
+    counts = step_counts(state_steps, capturable)
+    # Both bias corrections in one factor and one floor: m / bc1 / (sqrt(v / bc2) + eps), times sqrt(bc2) above and
+    # below the line.
+    roots = [(1 - beta2**count) ** 0.5 for count in counts]
+    factors = [-lr * root / (1 - beta1**count) for root, count in zip(roots, counts, strict=True)]
+    floors = [eps * root for root in roots]
+    limits = [] if clipping_threshold is None else [[clipping_threshold / root for root in roots]]
+    apply_rule(
+        _nadamw,
+        foreach,
+        *(params, grads, exp_avgs, exp_avg_sqs, factors, floors, *limits),
+        changing=dict(keep=1 - weight_decay * decay_scale(lr, max_lr)),
+        beta1=beta1,
+        beta2=beta2,
+        decays=weight_decay != 0,
+        caution=caution,
+        maximize=maximize,
+    )
 
 
-def _limit_ratio(grads: list[Tensor], denominators: list[Tensor], roots: list[Any], threshold: float) -> None:
-    """Raise each denominator until the root mean square of root * gradient / denominator is at most `threshold`."""
-    for grad, denominator, root in zip(grads, denominators, roots, strict=True):
-        ratio = (grad / denominator).square_().mean().sqrt_()
-        denominator.mul_(ratio.mul_(root / threshold).clamp_(min=1.0))
+def _nadamw(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_avg_sqs: list[Tensor],
+    factors: list[Number],
+    floors: list[Number],
+    limits: list[Number] | None = None,
+    *,
+    keep: Number,
+    beta1: float,
+    beta2: float,
+    decays: bool,
+    caution: bool,
+    maximize: bool,
+) -> None:
+    if maximize:
+        grads = list(torch._foreach_neg(grads))
+    torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
+    torch._foreach_mul_(exp_avg_sqs, beta2)
+    torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
+    updates = list(torch._foreach_lerp(exp_avgs, grads, 1 - beta1))
+    denominators = list(torch._foreach_sqrt(exp_avg_sqs))
+    shift_(denominators, floors)
+    if limits is not None:
+        limit_ratio_(grads, denominators, limits)
+    if caution:
+        cautious_(updates, grads)
+    if decays:
+        torch._foreach_mul_(params, keep)
+    add_ratio_(params, updates, denominators, factors)

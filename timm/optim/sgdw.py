@@ -1,23 +1,12 @@
 """SGD with momentum and decoupled weight decay."""
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, _use_grad_for_differentiable
 
-from ._helpers import (
-    batches,
-    cautious_,
-    check_hyperparameters,
-    complete_groups,
-    decay_scale,
-    evaluate,
-    gather,
-    options,
-    use_foreach,
-)
+from ._helpers import check_hyperparameters, decay_scale, options
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_
 from ._types import ParamsT
 
 __all__ = ['SGDW', 'sgdw']
@@ -25,7 +14,7 @@ __all__ = ['SGDW', 'sgdw']
 has_recent_pt = True  # published; what it asks of torch is long there
 
 
-class SGDW(Optimizer):
+class SGDW(RuleOptimizer):
     """Stochastic gradient descent whose weight decay shrinks the weights directly and stays out of the momentum.
 
     Args:
@@ -77,23 +66,14 @@ class SGDW(Optimizer):
         )
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        complete_groups(self)
-
-    @_use_grad_for_differentiable
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters once; returns the loss when a closure computes it."""
-        loss = evaluate(closure)
-        for group in self.param_groups:
-            params, grads = gather(group, 'SGDW')
-            momentum_buffers = [self.state[p].get('momentum_buffer') for p in params]
-            names = ('foreach', 'weight_decay', 'momentum', 'lr', 'dampening', 'nesterov', 'caution', 'maximize')
-            sgdw(params, grads, momentum_buffers, **options(group, *names))
-            if group['momentum']:
-                for p, momentum_buffer in zip(params, momentum_buffers, strict=True):
-                    self.state[p]['momentum_buffer'] = momentum_buffer
-        return loss
+    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        """Apply the rule to these parameters of `group`."""
+        momentum_buffers = [self.state[p].get('momentum_buffer') for p in params]
+        names = ('foreach', 'weight_decay', 'momentum', 'lr', 'dampening', 'nesterov', 'caution', 'maximize')
+        sgdw(params, grads, momentum_buffers, **options(group, *names))
+        if group['momentum']:
+            for p, momentum_buffer in zip(params, momentum_buffers, strict=True):
+                self.state[p]['momentum_buffer'] = momentum_buffer
 
 
 def sgdw(
@@ -121,28 +101,56 @@ def sgdw(
     """
     if has_sparse_grad:
         raise ValueError('has_sparse_grad=True is not supported: SGDW needs dense gradients.')
-    if maximize:
-        grads = [-grad for grad in grads]
-    decay = weight_decay * decay_scale(lr, max_lr)
-    foreach = use_foreach(foreach, params)
     fresh = {i for i, momentum_buffer in enumerate(momentum_buffer_list) if momentum_buffer is None}
     for first_step in (True, False):
         rows = [i for i in range(len(params)) if (i in fresh) is first_step]
         if momentum and first_step:
             for i in rows:  # a momentum starts with its first gradient, undampened
-                momentum_buffer_list[i] = grads[i].detach().clone()
+                momentum_buffer_list[i] = -grads[i].detach() if maximize else grads[i].detach().clone()
         momenta = momentum_buffer_list if momentum else grads
         columns = ([cast('Tensor', column[i]) for i in rows] for column in (params, grads, momenta))
-        for weights, slopes, updates in batches(foreach, *columns):
-            if momentum and not first_step:
-                torch._foreach_mul_(updates, momentum)
-                torch._foreach_add_(updates, slopes, alpha=1 - dampening)
-            if momentum and nesterov:
-                updates = torch._foreach_add(slopes, updates, alpha=momentum)
-            elif caution:
-                updates = [update.clone() for update in updates]
-            if caution:
-                cautious_(updates, slopes)
-            if decay:
-                torch._foreach_mul_(weights, 1 - decay)
-            torch._foreach_add_(weights, updates, alpha=-lr)
+        apply_rule(
+            _sgdw,
+            foreach,
+            *columns,
+            changing=dict(lr=lr, keep=1 - weight_decay * decay_scale(lr, max_lr)),
+            momentum=momentum,
+            carry=0.0 if first_step else momentum,
+            dampening=dampening,
+            decays=weight_decay != 0,
+            nesterov=nesterov,
+            caution=caution,
+            maximize=maximize,
+        )
+
+
+def _sgdw(
+    params: list[Tensor],
+    grads: list[Tensor],
+    momenta: list[Tensor],
+    lr: Number,
+    keep: Number,
+    momentum: float,
+    carry: float,
+    dampening: float,
+    decays: bool,
+    nesterov: bool,
+    caution: bool,
+    maximize: bool,
+) -> None:
+    """The rule, for momenta that take part of the gradient (`carry` is `momentum`) or hold it already (0)."""
+    if maximize:
+        grads = list(torch._foreach_neg(grads))
+    updates = momenta if momentum else grads
+    if carry:
+        torch._foreach_mul_(momenta, carry)
+        torch._foreach_add_(momenta, grads, alpha=1 - dampening)
+    if momentum and nesterov:
+        updates = list(torch._foreach_add(grads, momenta, alpha=momentum))
+    elif caution:
+        updates = [update.clone() for update in updates]
+    if caution:
+        cautious_(updates, grads)
+    if decays:
+        torch._foreach_mul_(params, keep)
+    add_scaled_(params, updates, -lr)

@@ -2,7 +2,6 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,17 +10,24 @@ from torch import Tensor, nn
 __all__ = ['ModelEma', 'ModelEmaV2', 'ModelEmaV3']
 
 
-def _tensors(model: nn.Module, buffers: bool = True) -> Iterator[tuple[Tensor, bool]]:
-    """Each parameter, and each buffer that is saved, once: (tensor, is it a parameter)."""
-    seen: set[int] = set()
-    for module in model.modules():
-        unsaved = module._non_persistent_buffers_set
-        own: list[tuple[Tensor | None, bool]] = [(param, True) for param in module._parameters.values()]
-        own += [(tensor, False) for name, tensor in module._buffers.items() if buffers and name not in unsaved]
-        for tensor, is_param in own:
-            if tensor is not None and id(tensor) not in seen:
-                seen.add(id(tensor))
-                yield tensor, is_param
+def _tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The parameters, and the buffers that are saved, each once.
+
+    Every update walks the modules, since one may have been given new tensors; `parameters()` would take longer than a
+    tenth of the averaging itself.
+    """
+    modules = [model]
+    params: dict[int, Tensor] = {}
+    buffers: dict[int, Tensor] = {}
+    for module in modules:  # which grows on the way
+        for param in module._parameters.values():
+            if param is not None:
+                params[id(param)] = param
+        for name, buffer in module._buffers.items():
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                buffers[id(buffer)] = buffer
+        modules += [child for child in module._modules.values() if child is not None]
+    return list(params.values()), list(buffers.values())
 
 
 def _start(model: nn.Module, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> nn.Module:
@@ -93,27 +99,28 @@ class ModelEmaV2(nn.Module):
 
 
 def _pairs(
-    ema: nn.Module, model: nn.Module, device: torch.device | str | None, buffers: bool = True
+    ema: nn.Module, model: nn.Module, device: torch.device | str | None
 ) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """Tensors of the average beside the model's: floating parameters, floating buffers, and all others.
 
     Raises:
         ValueError: The two are built differently.
     """
-    ours, theirs = list(_tensors(ema, buffers)), list(_tensors(model, buffers))
-    if len(ours) != len(theirs):
-        raise ValueError(
-            f'The average has {len(ours)} tensors, the model {len(theirs)}: make a new average after changing a model.'
-        )
-    params: list[tuple[Tensor, Tensor]] = []
-    float_buffers: list[tuple[Tensor, Tensor]] = []
+    floating: list[list[tuple[Tensor, Tensor]]] = []
     others: list[tuple[Tensor, Tensor]] = []
-    for (mean, is_param), (value, _) in zip(ours, theirs, strict=True):
+    for ours, theirs in zip(_tensors(ema), _tensors(model), strict=True):
+        if len(ours) != len(theirs):
+            raise ValueError(
+                f'The average has {len(ours)} tensors where the model has {len(theirs)}: make a new average after '
+                'changing a model.'
+            )
         if device is not None:
-            value = value.to(device=device)
-        chosen = others if not mean.is_floating_point() else params if is_param else float_buffers
-        chosen.append((mean, value))
-    return params, float_buffers, others
+            theirs = [value.to(device=device) for value in theirs]
+        pairs = list(zip(ours, theirs, strict=True))
+        floating.append([pair for pair in pairs if pair[0].is_floating_point()])
+        others += [pair for pair in pairs if not pair[0].is_floating_point()]
+    params, buffers = floating
+    return params, buffers, others
 
 
 def _average(ema: nn.Module, model: nn.Module, decay: float, device: torch.device | str | None) -> None:
