@@ -4,7 +4,7 @@
     python benchmarks/layers.py --reference SITE [--only 'EvoNorm*' 'Mlp(*'] [--json layers.json]
 
 SITE is a folder that holds a package `timm`, such as the `--target` of a pip install. Each side has processes of its
-own, two, as every process has its luck with memory. They take turns (A B, B A, ...) of about 20 ms, so that a drift of
+own, three, as every process has its luck with memory. They take turns (A B, B A, ...) of about 20 ms, so that a drift of
 the machine's speed falls on both sides alike. Times are CPU seconds of one thread, float32; a figure is the median over
 turns, a ratio the median over pairs of turns, taken until its standard error is below 1 % or there were `--pairs` of
 them.
@@ -23,7 +23,7 @@ from sides import Side, add_side_arguments, is_settled, open_sides, summary, tak
 
 CASES = [*LAYERS, *FUNCTIONS]
 TURN = 0.02  # seconds
-FEWEST, REBUILD, PROCESSES = 12, 6, 2  # pairs of turns: at least, and with the same layer and inputs; processes a side
+FEWEST, REBUILD, PROCESSES = 12, 4, 3  # pairs of turns: at least, and with the same layer and inputs; processes a side
 
 
 def prepare(index: int, mode: str, sides: dict[str, Side]) -> tuple[float | None, str]:

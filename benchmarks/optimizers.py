@@ -53,7 +53,7 @@ def show(name: str, found: dict[str, dict[str, Any]]) -> str:
     for result in found.values():
         if 'error' in result:
             cells += f'{"":28}'
-            notes.append(result['error'])
+            notes = [result['error'][:60]]
         else:
             cells += f'{result["reference"] * 1e3:10.2f} {result["ours"] * 1e3:9.2f} {result["ratio"]:6.2f} '
     ratios = [result['ratio'] for result in found.values() if 'ratio' in result]

@@ -23,7 +23,10 @@ AT_TOP = {
     'convert': {'torch', 'numpy', 'timm.layers'},  # numpy reads the .npz files of JAX
     'models': {'torch', 'safetensors', 'timm.version', 'timm.catalog', 'timm.layers', 'timm.convert'},
     'utils': {'torch', 'timm.layers', 'timm.models'},
-    'data': {'torch', 'torchvision', 'numpy', 'PIL', 'timm.catalog', 'timm.utils'},
+    'data': {
+        'torch', 'torchvision', 'numpy', 'PIL', 'timm.catalog', 'timm.utils',
+        'timm.layers.helpers', 'timm.models._input',  # to_2tuple, and what a model takes: published here as well
+    },
     'loss': {'torch'},
     'scheduler': {'torch'},
     'optim': {'torch', 'timm.models._manipulate'},

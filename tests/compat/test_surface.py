@@ -20,6 +20,7 @@ DELIBERATE = {
     'timm.models.hrnet.HighResolutionNetFeatures': 'likewise',
     'timm.models.resnetv2.ResNetStage': 'likewise',
     'timm.data.readers.class_map.remap_*': 'labels of other data sets come with the readers for them',
+    'timm.optim.adan.MultiTensorApply': 'it calls a CUDA extension that is not part of the package; lists do its work',
     'timm.data.dataset_factory.has_*': 'torchvision is required, so its data sets are there',
 }
 

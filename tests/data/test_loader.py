@@ -110,7 +110,7 @@ def test_statistics_are_adapted_to_channels(caplog):
 
 
 @pytest.mark.parametrize(
-    'options', [{'worker_seeding': 'some'}, {'num_aug_repeats': 3}, {'input_size_choices': [24, 32]}]
+    'options', [{'worker_seeding': 'some'}, {'num_aug_repeats': 3}, {'batch_size_choices': [4, 2]}]
 )
 def test_options_that_do_not_exist_are_refused(root, options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -164,7 +164,6 @@ def test_training_without_augmentation_is_a_plain_crop():
         ({'interpolation': 'random'}, 'training'),
         ({'input_size': (32,)}, 'size'),
         ({'separate': True}, 'separate'),
-        ({'naflex': True}, 'naflex'),
         ({'tf_preprocessing': True}, 'tf_preprocessing'),
         ({'is_training': True, 'train_crop_mode': 'crop'}, 'rkrc'),
         ({'is_training': True, 'color_jitter': (0.1, 0.2)}, 'color_jitter'),

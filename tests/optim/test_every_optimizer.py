@@ -167,8 +167,9 @@ def test_a_compiled_rule_follows_the_plain_one(name):
                 p.grad = torch.randn_like(p)
             optimizer.step()
         ends.append(torch.cat([p.detach().flatten() for p in params]))
-    # NovoGrad divides by a float32 root, of which torch and a compiler round the last bit differently.
-    rtol, atol = (1e-6, 1e-8) if name.startswith('novograd') else (1e-9, 1e-11)
+    # NovoGrad divides by a float32 root, and RAdamLegacy does all in float32, of which torch and a compiler round the
+    # last bit differently.
+    rtol, atol = (1e-6, 1e-8) if name.startswith(('novograd', 'radamlegacy')) else (1e-9, 1e-11)
     torch.testing.assert_close(*ends, rtol=rtol, atol=atol)
 
 

@@ -28,6 +28,19 @@ from .imagenet_info import ImageNetInfo, infer_imagenet_subset
 from .keyed import KeyedDataset
 from .loader import create_loader
 from .mixup import FastCollateMixup, Mixup
+from .model_config import resolve_input_data_config
+from .naflex_dataset import NaFlexMapDatasetWrapper, calculate_naflex_batch_size
+from .naflex_loader import create_naflex_loader
+from .naflex_mixup import NaFlexMixup, mix_batch_variable_size, pairwise_mixup_target
+from .naflex_transforms import (
+    CenterCropToSequence,
+    Patchify,
+    RandomCropToSequence,
+    RandomResizedCropToSequence,
+    ResizeKeepRatioToSequence,
+    ResizeToSequence,
+    patchify_image,
+)
 from .readers import (
     add_img_extensions,
     create_reader,
@@ -37,6 +50,7 @@ from .readers import (
     set_img_extensions,
 )
 from .real_labels import RealLabelsImagenet
+from .scheduled_sampler import ScheduledBatchSampler, ScheduledTransformDataset
 from .transforms import (
     CenterCropOrPad,
     MaybePILToTensor,
@@ -70,6 +84,7 @@ __all__ = [
     'AugMixDataset',
     'AutoAugment',
     'CenterCropOrPad',
+    'CenterCropToSequence',
     'CustomDatasetInfo',
     'DatasetInfo',
     'DatasetInfoLabelMapper',
@@ -82,21 +97,32 @@ __all__ = [
     'MaybePILToTensor',
     'MaybeToTensor',
     'Mixup',
+    'NaFlexMapDatasetWrapper',
+    'NaFlexMixup',
+    'Patchify',
     'RandAugment',
     'RandomCropOrPad',
+    'RandomCropToSequence',
     'RandomPad',
     'RandomResizedCropAndInterpolation',
+    'RandomResizedCropToSequence',
     'RealLabelsImagenet',
     'ResizeKeepRatio',
+    'ResizeKeepRatioToSequence',
+    'ResizeToSequence',
+    'ScheduledBatchSampler',
+    'ScheduledTransformDataset',
     'ToNumpy',
     'ToTensor',
     'TrimBorder',
     'add_img_extensions',
     'auto_augment_policy',
     'auto_augment_transform',
+    'calculate_naflex_batch_size',
     'center_crop_or_pad',
     'create_dataset',
     'create_loader',
+    'create_naflex_loader',
     'create_reader',
     'create_transform',
     'crop_or_pad',
@@ -105,9 +131,13 @@ __all__ = [
     'infer_imagenet_subset',
     'interp_mode_to_str',
     'is_img_extension',
+    'mix_batch_variable_size',
+    'pairwise_mixup_target',
+    'patchify_image',
     'rand_augment_ops',
     'rand_augment_transform',
     'resolve_data_config',
+    'resolve_input_data_config',
     'resolve_model_data_config',
     'set_img_extensions',
     'str_to_interp_mode',

@@ -5,6 +5,7 @@ started and the number of processes that share a batch, and after a resume in th
 cannot be read are handled here as well, since what takes their place has to be a function of the same key.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -65,11 +66,15 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class SampleKey(NamedTuple):
-    """Which sample, and where in the run: it is all that its randomness may depend on, beside the seed."""
+    """Which sample, and where in the run: it is all that its randomness may depend on, beside the seed.
+
+    `choice` is the transform that is planned for the batch, where there are several (see `ScheduledTransformDataset`).
+    """
 
     epoch: int
     position: int
     index: int
+    choice: int | None = None
 
 
 class DamagedSample(NamedTuple):
@@ -180,9 +185,15 @@ class KeyedDataset(Dataset[Any]):
                     batch.append(sample)
         return batch
 
+    def over(self, dataset: Any) -> 'KeyedDataset':
+        """The same seed and the same log for another dataset."""
+        other = copy.copy(self)
+        other.dataset = dataset
+        return other
+
     def _seeded_item(self, where: SampleKey) -> Any:
         _seed_host(key(self.seed, 'sample', where.epoch, where.position))
-        return self.dataset[where.index]
+        return self.dataset[where.index if where.choice is None else (where.index, where.choice)]
 
     def _read(self, where: SampleKey, damaged: list[DamagedSample], attempt: int = 0) -> Any:
         """A sample, or what takes its place; None if nothing does."""
@@ -277,12 +288,16 @@ class KeyedSampler(Sampler[SampleKey]):
         return order
 
     def _positions(self, batch: int) -> range:
-        start = batch * self._global_batch
-        stop = min(start + self._global_batch, self.length)
+        return self._share(batch * self._global_batch, self.batch_size, self.length)
+
+    def _share(self, start: int, size: int, end: int | None = None) -> range:
+        """What this process takes, up to `size` positions, of a batch of all processes from `start` on."""
+        whole = start + size * self.world_size
+        stop = whole if end is None else min(whole, end)
         if self.repeats != 1:
             return range(start + self.rank, stop, self.world_size)
-        first = start + self.rank * self.batch_size
-        return range(min(first, stop), min(first + self.batch_size, stop))
+        first = start + self.rank * size
+        return range(min(first, stop), min(first + size, stop))
 
     @property
     def _num_batches(self) -> int:
@@ -290,12 +305,34 @@ class KeyedSampler(Sampler[SampleKey]):
             return self.length // self._global_batch
         return -(-self.length // self._global_batch)
 
-    def __iter__(self) -> Iterator[SampleKey]:
+    def _begin(self) -> tuple[int, int]:
+        """The epoch of the pass that begins, and its first batch; the next pass is another one."""
         epoch, first_batch = self.epoch, self.first_batch
         if self.shuffle:
             self.epoch += 1
         self.first_batch = 0
-        return self._keys(epoch, first_batch)
+        return epoch, first_batch
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        return self._keys(*self._begin())
+
+    def planned(self, plan: Callable[[int], Sequence[tuple[int, int]]]) -> Iterator[list[SampleKey]]:
+        """The batches of this process where each has a size of its own.
+
+        A plan that takes more samples than there are goes on with the first of the epoch's order, at new positions.
+
+        Args:
+            plan: From an epoch to its batches, each as (choice, samples in each process).
+        """
+        # Only what asks for a batch begins a pass: a DataLoader with workers makes two iterators of it.
+        epoch, first_batch = self._begin()
+        order = self.order(epoch)
+        start = 0
+        for batch, (choice, size) in enumerate(plan(epoch)):
+            if batch >= first_batch:
+                places = self._share(start, size)
+                yield [SampleKey(epoch, place, order[place % self.length], choice) for place in places]
+            start += size * self.world_size
 
     def _keys(self, epoch: int, first_batch: int) -> Iterator[SampleKey]:
         order = self.order(epoch)
@@ -328,6 +365,9 @@ class _KeyedCollate:
 class KeyedLoader(DataLoader[Any]):
     """A loader of a `KeyedDataset`: batches as usual; damaged samples go to the dataset's log.
 
+    Its `sampler` is the `KeyedSampler` also where a batch sampler is given, so that `sampler.set_epoch(epoch,
+    first_batch)` takes up any of these loaders in the middle of an epoch.
+
     Attributes:
         keys: Keys of the batch that was given last.
     """
@@ -338,6 +378,9 @@ class KeyedLoader(DataLoader[Any]):
         generator = torch.Generator().manual_seed(key(dataset.seed, 'loader'))
         collate = _KeyedCollate(collate_fn, dataset.seed)
         super().__init__(dataset, collate_fn=collate, generator=generator, **options)
+        if 'batch_sampler' in options:
+            # DataLoader has put another one in its place, which nothing asks.
+            object.__setattr__(self, 'sampler', options['batch_sampler'].sampler)
 
     def __iter__(self) -> Iterator[Any]:
         dataset = self.dataset

@@ -8,14 +8,14 @@ import multiprocessing
 import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sampler, default_collate, get_worker_info
 from torch.utils.data.distributed import DistributedSampler
 
 from ._collate import fast_collate
@@ -25,6 +25,7 @@ from .distributed_sampler import OrderedDistributedSampler, RepeatAugSampler
 from .keyed import KeyedDataset, KeyedLoader, KeyedSampler, key
 from .mixup import FastCollateMixup
 from .random_erasing import RandomErasing
+from .scheduled_sampler import ScheduledBatchSampler, ScheduledTransformDataset
 from .transforms_factory import create_transform
 
 __all__ = ['MultiEpochsDataLoader', 'PrefetchLoader', 'adapt_to_chs', 'create_loader', 'fast_collate']
@@ -75,7 +76,7 @@ class PrefetchLoader:
         self.img_dtype = torch.float16 if fp16 else img_dtype or torch.float32
         self.mean = self._statistics(mean, channels)
         self.std = self._statistics(std, channels)
-        self.random_erasing: RandomErasing | None = None
+        self.random_erasing: Any = None  # a `RandomErasing`, where anything is erased
         if re_prob > 0:
             self.random_erasing = RandomErasing(
                 re_prob, mode=re_mode, max_count=re_count, num_splits=re_num_splits, device=self.device
@@ -86,13 +87,13 @@ class PrefetchLoader:
         scaled = [value * 255 for value in adapt_to_chs(values, channels)]
         return torch.tensor(scaled, device=self.device, dtype=self.img_dtype).view(1, channels, 1, 1)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         if not self.is_cuda:
             yield from map(self._prepared, self.loader)
             return
         # The next batch is copied and normalised on a stream of its own while the caller works on this one.
         stream = torch.cuda.Stream(self.device)
-        ready: tuple[Tensor, Tensor] | None = None
+        ready: tuple[Any, Tensor] | None = None
         for batch in self.loader:
             with torch.cuda.stream(stream):
                 following = self._prepared(batch)
@@ -100,24 +101,26 @@ class PrefetchLoader:
                 yield ready
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(stream)
-            for tensor in following:
+            for tensor in _tensors(following):
                 tensor.record_stream(current)
             ready = following
         if ready is not None:
             yield ready
 
-    def _prepared(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def _prepared(self, batch: tuple[Any, Tensor]) -> tuple[Any, Tensor]:
         images, target = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         floats = torch.empty(images.shape, dtype=self.img_dtype, device=self.device)
         images = floats.copy_(images).sub_(self.mean).div_(self.std)
         if self.random_erasing is not None:
-            if isinstance(self.loader, KeyedLoader):
-                seed = self.loader.seed
-                seeds = [key(seed, 'erase', place.epoch, place.position) for place in self.loader.keys]
-                images = self.random_erasing.keyed(images, seeds)
-            else:
-                images = self.random_erasing(images)
+            seeds = self._erasing_seeds()
+            images = self.random_erasing(images) if seeds is None else self.random_erasing.keyed(images, seeds)
         return images, target
+
+    def _erasing_seeds(self) -> list[int] | None:
+        """A seed for each sample of the batch that was loaded last, where samples have keys."""
+        if not isinstance(self.loader, KeyedLoader):
+            return None
+        return [key(self.loader.seed, 'erase', place.epoch, place.position) for place in self.loader.keys]
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -155,6 +158,13 @@ class PrefetchLoader:
         return collate if isinstance(collate, FastCollateMixup) else None
 
 
+def _tensors(batch: tuple[Any, Tensor]) -> Iterator[Tensor]:
+    """The tensors of a batch whose first part is one or a dict of them."""
+    images, target = batch
+    parts = images.values() if isinstance(images, dict) else [images]
+    yield from (part for part in (*parts, target) if isinstance(part, Tensor))
+
+
 class MultiEpochsDataLoader(DataLoader[Any]):
     """A DataLoader that keeps its workers from one epoch to the next."""
 
@@ -178,6 +188,8 @@ def _end_workers_at_exit() -> None:
 def _end_workers() -> None:
     """End the daemons that are left, as multiprocessing would, but without waiting for one that does not listen."""
     daemons = [process for process in multiprocessing.active_children() if process.daemon]
+    if hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would take their end for a failure
     for process in daemons:
         process.terminate()
     for process in daemons:
@@ -263,11 +275,45 @@ class _Options:
     def __post_init__(self) -> None:
         if self.worker_seeding not in ('all', 'part'):
             raise ValueError(f"worker_seeding is 'all' or 'part', got {self.worker_seeding!r}")
-        for name in ('input_size_choices', 'batch_size_choices', 'num_batches'):
-            if getattr(self, name):
-                raise ValueError(f'{name}: batches of several sizes are not in this version; leave it out')
         if isinstance(self.dataset, IterableDataset) and self.num_aug_repeats:
             raise ValueError('num_aug_repeats repeats samples by their index, which an iterable dataset does not have')
+        if self.input_size_choices is not None:
+            self._check_choices()
+            return
+        for name in ('batch_size_choices', 'batch_choice_weights', 'num_batches'):
+            if getattr(self, name) is not None:
+                raise ValueError(f'{name} is about several sizes: give input_size_choices too, or leave it out')
+        if self.batch_choice_schedule != 'constant':
+            raise ValueError(f'a {self.batch_choice_schedule} batch_choice_schedule needs input_size_choices')
+
+    def _check_choices(self) -> None:
+        """Refuse sizes that are none, and what does not go with several of them."""
+        if not self.is_training:
+            raise ValueError('input_size_choices are for training: an evaluation has one size')
+        if isinstance(self.dataset, IterableDataset):
+            raise ValueError('input_size_choices go with an index, which an iterable dataset does not have')
+        if self.num_aug_splits:
+            raise ValueError('input_size_choices do not go with num_aug_splits: leave one of them out')
+        if self.use_multi_epochs_loader:
+            raise ValueError('input_size_choices do not go with use_multi_epochs_loader: use persistent_workers')
+        if not self.input_size_choices:
+            raise ValueError('input_size_choices is empty: give one size or more, or None')
+        for name in ('batch_size_choices', 'batch_choice_weights'):
+            given = getattr(self, name)
+            if given is not None and len(given) != len(self.input_size_choices):
+                raise ValueError(f'{len(given)} {name} for {len(self.input_size_choices)} input_size_choices')
+        channels = self.channels
+        for size in self.input_size_choices:
+            sides = (size,) if isinstance(size, int) else tuple(size)
+            if len(sides) > 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+                raise ValueError(f'input_size_choices are one number, (H, W) or (C, H, W), from 1 on, got {size!r}')
+            if len(sides) == 3 and sides[0] != channels:
+                raise ValueError(f'the images have {channels} channels, by input_size, and {size!r} has {sides[0]}')
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self.input_size[0] if isinstance(self.input_size, Sequence) and len(self.input_size) == 3 else 3
 
     @property
     def re_num_splits(self) -> int:
@@ -349,12 +395,18 @@ def create_loader(
         use_prefetcher: Normalise, and erase, on the device (`PrefetchLoader`) instead of in the transform.
         persistent_workers: Keep the workers from one epoch to the next.
         worker_seeding: See `_worker_init`.
+        input_size_choices: Image sizes of a training whose batches have different ones; see `ScheduledBatchSampler`
+            for when each comes.
+        batch_size_choices: Samples in a batch of each; `batch_size` by default.
+        batch_choice_weights: How likely each is.
+        batch_choice_schedule: 'constant', or 'progressive' from the first size to the last in `batch_schedule_epochs`.
 
     Raises:
-        ValueError: An option that does not exist, or that this version does not have.
+        ValueError: An option that does not exist, that does not go with another, or that this version does not have.
     """
     o = _Options(**locals())
-    dataset.transform = _transform(o)
+    if input_size_choices is None:
+        dataset.transform = _transform(o)
     if isinstance(dataset, IterableImageDataset):
         dataset.set_loader_cfg(num_workers=num_workers)
     loader = _loader(o)
@@ -365,7 +417,7 @@ def create_loader(
         loader,
         mean=mean,
         std=std,
-        channels=input_size[0] if isinstance(input_size, Sequence) and len(input_size) == 3 else 3,
+        channels=o.channels,
         device=device,
         img_dtype=img_dtype,
         fp16=fp16,
@@ -389,24 +441,59 @@ def _transform(o: _Options) -> Any:
 def _loader(o: _Options) -> DataLoader[Any]:
     sampler = _sampler(o)
     streamed = isinstance(o.dataset, IterableDataset)
+    dataset = o.dataset
     options: dict[str, Any] = {
-        'batch_size': o.batch_size,
-        'shuffle': not streamed and sampler is None and o.is_training,
-        'num_workers': o.num_workers,
-        'sampler': sampler,
         'collate_fn': o.collate_fn or (fast_collate if o.use_prefetcher else default_collate),
         'pin_memory': o.pin_memory,
-        'drop_last': o.is_training and not isinstance(sampler, KeyedSampler),
-        'worker_init_fn': functools.partial(_worker_init, worker_seeding=o.worker_seeding),
-        'persistent_workers': o.num_workers > 0 and (o.persistent_workers or o.use_multi_epochs_loader),
+        **worker_options(o.num_workers, o.persistent_workers or o.use_multi_epochs_loader, o.worker_seeding),
     }
-    if o.num_workers > 0:
-        _end_workers_at_exit()
-    if isinstance(o.dataset, KeyedDataset):
-        return KeyedLoader(o.dataset, **options)
+    if o.input_size_choices is not None:
+        options['batch_sampler'] = _scheduled(o, RandomSampler(dataset) if sampler is None else sampler)
+        dataset = _with_choices(o)
+    else:
+        options['batch_size'] = o.batch_size
+        options['shuffle'] = not streamed and sampler is None and o.is_training
+        options['sampler'] = sampler
+        options['drop_last'] = o.is_training and not isinstance(sampler, KeyedSampler)
+    if isinstance(dataset, KeyedDataset):
+        return KeyedLoader(dataset, **options)
     if o.use_multi_epochs_loader:
-        return MultiEpochsDataLoader(o.dataset, **options)
-    return DataLoader(o.dataset, **options)
+        return MultiEpochsDataLoader(dataset, **options)
+    return DataLoader(dataset, **options)
+
+
+def worker_options(num_workers: int, persistent: bool, seeding: str) -> dict[str, Any]:
+    """What a DataLoader is told about its workers."""
+    if num_workers > 0:
+        _end_workers_at_exit()
+    return {
+        'num_workers': num_workers,
+        'worker_init_fn': functools.partial(_worker_init, worker_seeding=seeding),
+        'persistent_workers': num_workers > 0 and persistent,
+    }
+
+
+def _scheduled(o: _Options, sampler: Sampler[Any]) -> ScheduledBatchSampler:
+    return ScheduledBatchSampler(
+        sampler,
+        o.batch_size_choices or [o.batch_size] * len(o.input_size_choices),
+        o.batch_choice_weights,
+        seed=o.batch_choice_seed,
+        num_batches=o.num_batches,
+        choice_schedule=o.batch_choice_schedule,
+        schedule_epochs=o.batch_schedule_epochs,
+        schedule_spread=o.batch_schedule_spread,
+        schedule_random_mix=o.batch_schedule_random_mix,
+    )
+
+
+def _with_choices(o: _Options) -> Any:
+    """The dataset with a transform for each image size, which takes the place of its own."""
+    transforms = [_transform(replace(o, input_size=size)) for size in o.input_size_choices]
+    o.dataset.transform = None
+    if isinstance(o.dataset, KeyedDataset):
+        return o.dataset.over(ScheduledTransformDataset(o.dataset.dataset, transforms))
+    return ScheduledTransformDataset(o.dataset, transforms)
 
 
 def _sampler(o: _Options) -> Sampler[Any] | None:
@@ -416,7 +503,7 @@ def _sampler(o: _Options) -> Sampler[Any] | None:
         o.dataset.replaces = o.is_training
         return KeyedSampler(
             len(o.dataset),
-            o.batch_size,
+            o.batch_size if o.input_size_choices is None else 1,
             seed=o.dataset.seed,
             shuffle=o.is_training,
             drop_last=o.is_training,

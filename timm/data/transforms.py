@@ -228,10 +228,7 @@ class RandomCropOrPad(torch.nn.Module):
     def get_params(img: Any, size: tuple[int, int]) -> tuple[int, int]:
         """Draw the window's top left corner; negative where it lies outside the image."""
         width, height = F.get_image_size(img)
-        spare_y, spare_x = height - size[0], width - size[1]
-        top = random.randint(min(0, spare_y), max(0, spare_y))
-        left = random.randint(min(0, spare_x), max(0, spare_x))
-        return top, left
+        return _draw_offset(height - size[0]), _draw_offset(width - size[1])
 
     def forward(self, img: Any) -> Any:
         """A window."""
@@ -288,16 +285,9 @@ class ResizeKeepRatio:
         width, height = F.get_image_size(img)
         shrink_y, shrink_x = height / target_size[0], width / target_size[1]
         shrink = max(shrink_y, shrink_x) * longest + min(shrink_y, shrink_x) * (1.0 - longest)
-        factor_y = factor_x = 1.0
-        if random_scale_prob > 0 and random.random() < random_scale_prob:
-            factor_y = random.uniform(*random_scale_range)
-            if random_scale_area:
-                factor_y = 1.0 / math.sqrt(factor_y)
-            factor_x = factor_y
-        if random_aspect_prob > 0 and random.random() < random_aspect_prob:
-            low, high = random_aspect_range
-            aspect = math.sqrt(math.exp(random.uniform(math.log(low), math.log(high))))
-            factor_y, factor_x = factor_y / aspect, factor_x * aspect
+        factor_y, factor_x = _drawn_factors(
+            random_scale_prob, random_scale_range, random_scale_area, random_aspect_prob, random_aspect_range
+        )
         return [round(height * factor_y / shrink), round(width * factor_x / shrink)]
 
     def __call__(self, img: Any) -> Any:
@@ -358,6 +348,32 @@ def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     if len(size) != 2:
         raise ValueError(f'a size is one number or (height, width), got {size!r}')
     return size[0], size[1]
+
+
+def _draw_offset(spare: int) -> int:
+    """Where a window begins along one side: from 0 to the `spare` pixels outside it, either sign."""
+    return random.randint(0, spare) if spare >= 0 else -random.randint(0, -spare)
+
+
+def _drawn_factors(
+    scale_prob: float,
+    scale_range: tuple[float, float],
+    scale_area: bool,
+    aspect_prob: float,
+    aspect_range: tuple[float, float],
+) -> tuple[float, float]:
+    """Draw what height and width are multiplied by; see `ResizeKeepRatio`."""
+    factor_y = factor_x = 1.0
+    if scale_prob > 0 and random.random() < scale_prob:
+        factor_y = random.uniform(*scale_range)
+        if scale_area:
+            factor_y = 1.0 / math.sqrt(factor_y)
+        factor_x = factor_y
+    if aspect_prob > 0 and random.random() < aspect_prob:
+        low, high = aspect_range
+        aspect = math.sqrt(math.exp(random.uniform(math.log(low), math.log(high))))
+        factor_y, factor_x = factor_y / aspect, factor_x * aspect
+    return factor_y, factor_x
 
 
 def _filters(interpolation: str) -> Interpolation:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torchvision.transforms import Compose
 
 from .auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from .naflex_transforms import Patchify, RandomResizedCropToSequence, ResizeToSequence
 from .random_erasing import RandomErasing
 from .transforms import (
     CenterCropOrPad,
@@ -73,9 +74,8 @@ class _Options:
     patchify_flatten: bool = True
 
     def __post_init__(self) -> None:
-        for name in ('naflex', 'patchify', 'tf_preprocessing'):
-            if getattr(self, name):
-                raise ValueError(f'{name}=True is not in this version: leave it out for transforms of a fixed size')
+        if self.tf_preprocessing:
+            raise ValueError('tf_preprocessing=True is not in this version: leave it out')
         if not isinstance(self.img_size, int) and len(self.img_size) not in (2, 3):
             raise ValueError(f'a size is one number, (H, W) or (C, H, W), got {self.img_size!r}')
 
@@ -143,6 +143,11 @@ def create_transform(
         use_prefetcher: End with bytes; the loader's `PrefetchLoader` normalises them on the device.
         normalize: End with normalised floats; otherwise with bytes.
         separate: Training: shared part, augmentation and final part as three, for `AugMixDataset`.
+        naflex: Keep the proportions of an image, or of the random part of it, and resize to at most `max_seq_len`
+            patches of `patch_size`; `input_size`, `crop_pct` and `crop_mode` do not count then.
+        patchify: End with a dict of patches, their coordinates and which are valid (see `Patchify`).
+        patchify_channels_last: Order of the numbers of a patch: by pixel, or by channel.
+        patchify_flatten: Patches are vectors; else they stay images.
 
     Raises:
         ValueError: An option that does not exist, or that this version does not have.
@@ -152,9 +157,8 @@ def create_transform(
         return _training(options)
     if separate:
         raise ValueError('separate=True is for augmented training: there is nothing to separate without augmentation')
-    if is_training:
-        return transforms_noaug_train(options.size, interpolation, mean, std, use_prefetcher, normalize)
-    return _evaluation(options)
+    options = replace(options, re_prob=0.0)  # erasing is augmentation
+    return _plain_training(options) if is_training else _evaluation(options)
 
 
 def transforms_noaug_train(
@@ -166,9 +170,7 @@ def transforms_noaug_train(
     normalize: bool = True,
 ) -> Compose:
     """Training on central crops: shorter side resized to the size, then cropped. 'random' interpolation is bilinear."""
-    options = _options(locals())
-    filter_name = 'bilinear' if interpolation == 'random' else interpolation
-    return Compose([*_resize_and_crop(options, options.size, filter_name), *_final(options)])
+    return _plain_training(_options(locals()))
 
 
 def transforms_imagenet_train(
@@ -235,10 +237,20 @@ def _options(arguments: dict[str, Any]) -> _Options:
     return _Options(**{name: arguments[name] for name in _Options.__match_args__ if name in arguments})
 
 
+def _plain_training(o: _Options) -> Compose:
+    o = replace(o, interpolation='bilinear' if o.interpolation == 'random' else o.interpolation)
+    if o.naflex:
+        return _evaluation(o)
+    return Compose([*_resize_and_crop(o, o.size, o.interpolation), *_final(o)])
+
+
 def _evaluation(o: _Options) -> Compose:
+    steps: Steps = [TrimBorder(o.crop_border_pixels)] if o.crop_border_pixels else []
+    if o.naflex:
+        resize = ResizeToSequence(o.patch_size, o.max_seq_len, interpolation=o.interpolation)
+        return Compose([*steps, resize, *_final(o)])
     crop_pct = o.crop_pct or DEFAULT_CROP_PCT
     resized = math.floor(o.size[0] / crop_pct), math.floor(o.size[1] / crop_pct)
-    steps: Steps = [TrimBorder(o.crop_border_pixels)] if o.crop_border_pixels else []
     mode = str_to_interp_mode(o.interpolation)
     if o.crop_mode == 'squash':
         steps += [transforms.Resize(resized, interpolation=mode), transforms.CenterCrop(o.size)]
@@ -273,10 +285,16 @@ def _training(o: _Options) -> Any:
 def _random_part(o: _Options) -> Steps:
     """The crop, then the flips."""
     steps: Steps = []
-    if (o.train_crop_mode or 'rrc') == 'rrc':
+    if o.train_crop_mode not in (None, '', 'rrc', 'rkrc', 'rkrr'):
+        raise ValueError(f"train_crop_mode is 'rrc', 'rkrc' or 'rkrr', got {o.train_crop_mode!r}")
+    if o.naflex:
+        scale, ratio = _range(o.scale, 0.08, 1.0), _range(o.ratio, 3 / 4, 4 / 3)
+        crop = RandomResizedCropToSequence(o.patch_size, o.max_seq_len, scale, ratio, interpolation=o.interpolation)
+        steps.append(crop)
+    elif o.train_crop_mode in (None, '', 'rrc'):
         scale, ratio = _range(o.scale, 0.08, 1.0), _range(o.ratio, 3 / 4, 4 / 3)
         steps.append(RandomResizedCropAndInterpolation(o.size, scale, ratio, interpolation=o.interpolation))
-    elif o.train_crop_mode in ('rkrc', 'rkrr'):
+    else:
         crop = CenterCropOrPad if o.train_crop_mode == 'rkrc' else RandomCropOrPad
         resize = ResizeKeepRatio(
             o.size,
@@ -288,8 +306,6 @@ def _random_part(o: _Options) -> Steps:
             random_aspect_range=_range(o.ratio, 0.9, 1 / 0.9),
         )
         steps += [resize, crop(o.size, padding_mode='reflect')]
-    else:
-        raise ValueError(f"train_crop_mode is 'rrc', 'rkrc' or 'rkrr', got {o.train_crop_mode!r}")
     if o.hflip > 0:
         steps.append(transforms.RandomHorizontalFlip(p=o.hflip))
     if o.vflip > 0:
@@ -327,6 +343,13 @@ def _automatic(o: _Options, policy: str) -> Callable[[Any], Any]:
 
 
 def _final(o: _Options) -> Steps:
+    steps = _as_tensor(o)
+    if o.patchify:
+        steps.append(Patchify(o.patch_size, o.patchify_flatten, o.patchify_channels_last))
+    return steps
+
+
+def _as_tensor(o: _Options) -> Steps:
     if o.use_prefetcher or not o.normalize:
         return [MaybePILToTensor()]
     mean, std = torch.tensor(o.mean), torch.tensor(o.std)

@@ -81,8 +81,10 @@ def _iterate_in_pairs(X: Tensor, coefficients: Coefficients) -> Tensor:
     """Two steps for the price of one where X is wide: the second one is taken on the small matrix A = X X^T.
 
     A step is X <- P X with P = a I + B and B = b A + c A^2. So A of the next step is P A P, and both steps together
-    are X <- (a' I + B') P X. The rounding differs from that of single steps, but is no larger than theirs. More than
-    two steps without a new A = X X^T would not do: what rounding has added to the smallest eigenvalues grows in each.
+    are X <- (a' I + B') P X. Results differ from those of single steps by rounding: from the exact ones they are about
+    twice as far where all singular values are alike (0.9 % instead of 0.5 % for random matrices) and as near where they
+    are spread. More than two steps without a new A = X X^T would not do: what rounding has added to the smallest
+    eigenvalues grows in each.
     """
     for start in range(0, len(coefficients), 2):
         (a, b, c), *second = coefficients[start : start + 2]

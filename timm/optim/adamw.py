@@ -160,18 +160,18 @@ def _adamw(
 ) -> None:
     if maximize:
         grads = list(torch._foreach_neg(grads))
-    if fusing and fuses(
-        [*factors, *floors, keep], params, grads, exp_avgs, exp_avg_sqs, *([maxima] if amsgrad else [])
-    ):
-        moments, tops = (exp_avgs, exp_avg_sqs, beta1, beta2), maxima if amsgrad else None
+    tops = [maxima] if amsgrad else []
+    if fusing and fuses([*factors, *floors, keep], params, grads, exp_avgs, exp_avg_sqs, *tops):
+        moments = (exp_avgs, exp_avg_sqs, beta1, beta2)
         if caution:
             updates = [torch.zeros_like(p) for p in params]
-            add_fused_adam_(updates, grads, *moments, -float(factors[0]), float(floors[0]), max_exp_avg_sqs=tops)
+            add_fused_adam_(updates, grads, *moments, -float(factors[0]), float(floors[0]), 1.0, *tops)
             cautious_(updates, grads)
-            scale_(params, keep)
+            if decays:
+                scale_(params, keep)
             torch._foreach_sub_(params, updates)
         else:
-            add_fused_adam_(params, grads, *moments, float(factors[0]), float(floors[0]), float(keep), tops)
+            add_fused_adam_(params, grads, *moments, float(factors[0]), float(floors[0]), float(keep), *tops)
         return
     torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
     scale_(exp_avg_sqs, beta2)

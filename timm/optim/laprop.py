@@ -120,9 +120,8 @@ def laprop(
         bias_corrections2: What each second moment is divided by, as a number or a tensor that holds one.
         max_lr: Turns the corrected decay on.
     """
-    for (size, correction), rows in rows_alike(
-        list(zip(step_sizes, map(float, bias_corrections2), strict=True))
-    ).items():
+    numbers = list(zip(step_sizes, map(float, bias_corrections2), strict=True))
+    for (size, correction), rows in rows_alike(numbers).items():
         # g / (sqrt(v / bc2) + eps), times sqrt(bc2) above and below the line.
         root = correction**0.5
         apply_rule(
