@@ -4,7 +4,7 @@
     python benchmarks/layers.py --reference SITE [--only 'EvoNorm*' 'Mlp(*'] [--json layers.json]
 
 SITE is a folder that holds a package `timm`, such as the `--target` of a pip install. Each side has processes of its
-own, three, as every process has its luck with memory. They take turns (A B, B A, ...) of about 20 ms, so that a drift of
+own, three, since every process has its luck with memory. They take turns (A B, B A, ...) of about 20 ms, so a drift of
 the machine's speed falls on both sides alike. Times are CPU seconds of one thread, float32; a figure is the median over
 turns, a ratio the median over pairs of turns, taken until its standard error is below 1 % or there were `--pairs` of
 them.
