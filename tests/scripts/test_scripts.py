@@ -252,7 +252,7 @@ def test_benchmark_shrinks_a_batch_that_does_not_fit(monkeypatch, capsys):
         (['DATA', '--model', 'test_vitt'], 2, 'did you mean test_vit'),
         (['DATA', '-b', '9'], 4, '--batch-size'),
         (['DATA', '--num-classes', '1'], 2, '--num-classes'),
-        (['DATA', '--opt', 'adanw'], 2, 'adamw'),
+        (['DATA', '--opt', 'adamww'], 2, 'adamw'),
         (['DATA', '--sched', 'cosin'], 2, 'cosin'),
         (['DATA', '--device', 'cdua'], 2, 'did you mean cuda'),
         (['DATA', '--eval-metric', 'top2'], 2, 'top2'),
