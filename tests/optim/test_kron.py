@@ -359,6 +359,5 @@ def test_products_of_half_known_matrices_are_whole(size, batch):
     assert_close(times_upper_transposed(matrix, right), matrix @ right.mT)
     assert_close(upper_product(left, right), left @ right)
     assert_close(symmetric_product(matrix.mT, matrix), matrix.mT @ matrix)
-    if not batch:
-        gram = matrix.mT @ matrix
-        assert_close(symmetric_product(gram, gram, gram, 0.5, 2.0), 0.5 * gram + 2.0 * gram @ gram, atol=1e-9)
+    gram = matrix.mT @ matrix
+    assert_close(symmetric_product(gram, gram, gram, 0.5, 2.0), 0.5 * gram + 2.0 * gram @ gram, atol=1e-9)

@@ -26,20 +26,25 @@ def _blocks(matrix: Tensor, size: int, rows: int = ROWS) -> list[tuple[int, int]
 def symmetric_product(
     left: Tensor, right: Tensor, added: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0
 ) -> Tensor:
-    """left @ right, or for single matrices alpha * left @ right + beta * added, where that is symmetric.
+    """left @ right, or alpha * left @ right + beta * added, where that is symmetric.
 
-    Shape: (..., s, k) and (..., k, s) -> (..., s, s)
+    Shape: (s, k) and (k, s) -> (s, s), or batches of them.
     """
     size, depth = left.shape[-2:]
+    add_product = torch.addmm if left.ndim == 2 else torch.baddbmm
+    blocks = _blocks(left, size, WIDE_ROWS if depth > size else ROWS)
+    if len(blocks) == 1:
+        return left @ right if added is None else add_product(added, left, right, beta=beta, alpha=alpha)
     product = left.new_empty(*left.shape[:-2], size, size)
-    for start, end in _blocks(left, size, WIDE_ROWS if depth > size else ROWS):
+    for start, end in blocks:
         rows, columns = left[..., start:end, :], right[..., :end]
         if added is None:
             product[..., start:end, :end] = rows @ columns
         else:
-            product[start:end, :end] = torch.addmm(added[start:end, :end], rows, columns, beta=beta, alpha=alpha)
-        if start:
-            product[..., :start, start:end] = product[..., start:end, :start].mT
+            product[..., start:end, :end] = add_product(
+                added[..., start:end, :end], rows, columns, beta=beta, alpha=alpha
+            )
+        product[..., :start, start:end] = product[..., start:end, :start].mT
     return product
 
 

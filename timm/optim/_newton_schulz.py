@@ -71,8 +71,8 @@ def iterate(X: Tensor, coefficients: Coefficients) -> Tensor:
         return _iterate_in_pairs(X, coefficients)
     add_product = torch.addmm if X.ndim == 2 else torch.baddbmm
     for a, b, c in coefficients:
-        A = X @ X.mT
-        B = add_product(A, A, A, beta=b, alpha=c)
+        A = symmetric_product(X, X.mT)
+        B = symmetric_product(A, A, A, b, c)
         X = add_product(X, B, X, beta=a)
     return X
 
