@@ -206,4 +206,7 @@ def test_a_compiled_step_follows_the_plain_one(name):
         optimizer.zero_grad()
         problem.loss().backward()
         step()
-    torch.testing.assert_close(weights(problem), weights(plain), rtol=1e-9, atol=1e-11)
+    # Under a compiler torch's own classes compute bias corrections in float32, their step counts being of that dtype:
+    # 1 - 0.999 is then off by up to 6e-5 of itself, and so is each of the four steps, of up to lr.
+    rtol, atol = (1e-9, 1e-11) if name in OURS else (0, 4 * args['lr'] * 6e-5)
+    torch.testing.assert_close(weights(problem), weights(plain), rtol=rtol, atol=atol)

@@ -30,11 +30,14 @@ def weights(problem):
 def test_path_is_that_of_the_reference(name, run):
     expected = reference.load('training')['optimizers'][name][run]
     losses, problem = solve(name, **expected['args'])
-    assert losses == pytest.approx(expected['losses'], rel=1e-9)
+    # As published, Kron solves triangular systems in float32 and NovoGrad keeps norms in it. The last bit of both
+    # differs from one make of CPU to another, in the reference as here.
+    rel = torch.finfo(torch.float32).eps if name.startswith(('kron', 'novograd')) else 1e-9
+    assert losses == pytest.approx(expected['losses'], rel=rel)
     for param_name, numbers in expected['params'].items():
         found = digest(getattr(problem, param_name))
-        assert found['rms'] == pytest.approx(numbers['rms'], rel=1e-9)
-        assert found['proj'] == pytest.approx(numbers['proj'], rel=1e-9)
+        assert found['rms'] == pytest.approx(numbers['rms'], rel=rel)
+        assert found['proj'] == pytest.approx(numbers['proj'], rel=rel)
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adamw'])
@@ -206,7 +209,7 @@ def test_nadamw_clips_what_its_denominator_has_not_caught_up_with():
         return (p.detach() - before).abs().max().item()
 
     assert moved(1.0) < 0.6 * moved(None)
-    assert moved(1e6) == moved(None)
+    assert moved(1e6) == pytest.approx(moved(None), rel=1e-12)
 
 
 def test_a_capturable_step_is_the_same_step():

@@ -67,8 +67,12 @@ class RuleOptimizer(Optimizer):
             RuntimeError: A gradient is sparse or complex.
         """
         loss = evaluate(closure)
-        with torch.set_grad_enabled(self.defaults.get('differentiable', False)):
-            self.update_all([(group, *gather(group, type(self).__name__)) for group in self.param_groups])
+        token = _compiling.set(self.compiled and not torch.compiler.is_compiling())
+        try:
+            with torch.set_grad_enabled(self.defaults.get('differentiable', False)):
+                self.update_all([(group, *gather(group, type(self).__name__)) for group in self.param_groups])
+        finally:
+            _compiling.reset(token)
         return loss
 
     def update_all(self, work: list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]) -> None:
@@ -77,12 +81,8 @@ class RuleOptimizer(Optimizer):
         Args:
             work: Per group its options, the parameters that hold a gradient, and these gradients.
         """
-        token = _compiling.set(self.compiled and not torch.compiler.is_compiling())
-        try:
-            for group, params, grads in work:
-                self.update(group, params, grads)
-        finally:
-            _compiling.reset(token)
+        for group, params, grads in work:
+            self.update(group, params, grads)
 
     def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         """Apply the rule to these parameters of `group`."""

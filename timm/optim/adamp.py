@@ -16,6 +16,7 @@ from ._rule import (
     cautious_,
     is_readable,
     may_fuse,
+    scale_,
 )
 from ._types import ParamsT
 
@@ -241,7 +242,7 @@ def step_tangent_(
         if caution:
             cautious_(updates, grads)
         if isinstance(decay, Tensor) or decay:
-            torch._foreach_mul_(params, 1 - decay)
+            scale_(params, 1 - decay)
         add_scaled_(params, updates, -lr)
         return
     if caution:

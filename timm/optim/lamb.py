@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._fused import add_fused_adam_, fits_fused_kernel
 from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
-from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, shift_
+from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, scale_, shift_
 from ._types import ParamsT
 
 __all__ = ['Lamb', 'lamb']
@@ -75,16 +75,16 @@ class Lamb(RuleOptimizer):
         super().__init__(params, defaults)
 
     def update_all(self, work: list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]) -> None:
-        """Take the norm over all groups, then update each."""
-        self._grad_norm = _global_norm([grad for _, _, grads in work for grad in grads])
-        super().update_all(work)
+        """Take the norm over all groups, then apply the rule to each."""
+        norm = _global_norm([grad for _, _, grads in work for grad in grads])
+        for group, params, grads in work:
+            self._update(group, params, grads, norm)
 
-    def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
-        """Apply the rule to these parameters of `group`."""
+    def _update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], norm: Tensor | None) -> None:
         # A tensor, and a new one each time, so that state dicts taken earlier keep their count.
         group['step'] = torch.as_tensor(group.get('step', 0.0), dtype=torch.float32) + 1
         step = float(group['step'])
-        norm, limit = self._grad_norm, group['max_grad_norm']
+        limit = group['max_grad_norm']
         states = [self.state[p] for p in params]
         beta1, beta2 = group['betas']
         corrects = group['bias_correction']
@@ -198,9 +198,9 @@ def _lamb(
     if may_fuse and isinstance(scale, float) and fits_fused_kernel(updates[0], grads[0], exp_avgs[0], exp_avg_sqs[0]):
         add_fused_adam_(updates, grads, exp_avgs, exp_avg_sqs, beta1, beta2, scale, float(floor))
     else:
-        torch._foreach_mul_(exp_avgs, beta1)
+        scale_(exp_avgs, beta1)
         torch._foreach_add_(exp_avgs, grads, alpha=beta3)
-        torch._foreach_mul_(exp_avg_sqs, beta2)
+        scale_(exp_avg_sqs, beta2)
         torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
         denominators = list(torch._foreach_sqrt(exp_avg_sqs))
         shift_(denominators, floor)
@@ -210,7 +210,7 @@ def _lamb(
         if coupled_decay:
             torch._foreach_add_(updates, params, alpha=coupled_decay)
     if decoupled_decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     if adapts:
         _add_adapted(params, updates, -lr, trust_clip)
     else:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._fused import SMALLEST_GAIN, add_fused_sgd_
 from ._helpers import check_hyperparameters
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, fuses, is_readable, may_fuse, norms_of
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, fuses, is_readable, may_fuse, norms_of, scale_
 from ._types import ParamsT
 
 __all__ = ['Lars', 'lars']
@@ -164,7 +164,7 @@ def _lars(
         updates = list(torch._foreach_mul(updates, ratios))
     if momentum:
         taken: Any = gains
-        torch._foreach_mul_(momenta, momentum)
+        scale_(momenta, momentum)
         torch._foreach_add_(momenta, list(torch._foreach_mul(updates, taken)) if dampens else updates)
         updates = list(torch._foreach_add(updates, momenta, alpha=momentum)) if nesterov else momenta
     add_scaled_(params, updates, -lr)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_
 from ._types import ParamsT
 
 __all__ = ['Lion', 'lion']
@@ -107,5 +107,5 @@ def _lion(
     if caution:
         cautious_(updates, grads)
     if decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     add_scaled_(params, updates, -lr)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._helpers import check_hyperparameters, state_tensor
-from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, is_readable, shift_
+from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, is_readable, scale_, shift_
 from ._types import ParamsT
 
 __all__ = ['MADGRAD']
@@ -98,7 +98,7 @@ def _madgrad(
 ) -> None:
     """The rule; without momentum, `origins` are not looked at: they are where the weights are, less the last sum."""
     if decoupled_decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     elif coupled_decay:
         grads = list(torch._foreach_add(grads, params, alpha=coupled_decay))
     if not momentum:

@@ -16,6 +16,7 @@ from ._rule import (
     is_readable,
     may_fuse,
     norms_of,
+    scale_,
 )
 from ._types import ParamsT
 
@@ -138,7 +139,7 @@ def _mars(
             cautious_(updates, grads)
         torch._foreach_sign_(updates)
         if decays:
-            torch._foreach_mul_(params, keep)
+            scale_(params, keep)
         add_scaled_(params, updates, -lr)
         return
     normalize: dict[str, Any] = dict(beta2=beta2, floors=floors, fusing=fusing)
@@ -147,7 +148,7 @@ def _mars(
         add_normalized_(updates, exp_avgs, corrected, exp_avg_sqs, factors=factors, **normalize)
         cautious_(updates, grads)
         if decays:
-            torch._foreach_mul_(params, keep)
+            scale_(params, keep)
         add_scaled_(params, updates, -lr)
     else:
         rates = [-lr * factor for factor in factors]

@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 
 from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor, step_counts
-from ._rule import Number, RuleOptimizer, add_ratio_, apply_rule, cautious_, limit_ratio_, shift_
+from ._rule import (
+    Number,
+    RuleOptimizer,
+    add_normalized_,
+    add_ratio_,
+    apply_rule,
+    cautious_,
+    limit_ratio_,
+    may_fuse,
+    scale_,
+    shift_,
+)
 from ._types import ParamsT
 
 __all__ = ['NAdamW', 'nadamw']
@@ -107,6 +118,7 @@ def nadamw(
         decays=weight_decay != 0,
         caution=caution,
         maximize=maximize,
+        fusing=may_fuse(foreach),
     )
 
 
@@ -125,11 +137,16 @@ def _nadamw(
     decays: bool,
     caution: bool,
     maximize: bool,
+    fusing: bool,
 ) -> None:
     if maximize:
         grads = list(torch._foreach_neg(grads))
     torch._foreach_lerp_(exp_avgs, grads, 1 - beta1)
-    torch._foreach_mul_(exp_avg_sqs, beta2)
+    if limits is None and not caution:
+        ahead = list(torch._foreach_lerp(exp_avgs, grads, 1 - beta1))
+        add_normalized_(params, ahead, grads, exp_avg_sqs, beta2, factors, floors, keep, fusing)
+        return
+    scale_(exp_avg_sqs, beta2)
     torch._foreach_addcmul_(exp_avg_sqs, grads, grads, 1 - beta2)
     updates = list(torch._foreach_lerp(exp_avgs, grads, 1 - beta1))
     denominators = list(torch._foreach_sqrt(exp_avg_sqs))
@@ -139,5 +156,5 @@ def _nadamw(
     if caution:
         cautious_(updates, grads)
     if decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     add_ratio_(params, updates, denominators, factors)

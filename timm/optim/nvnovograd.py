@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._fused import SMALLEST_GAIN, add_fused_sgd_
 from ._helpers import check_hyperparameters, decay_scale, restore_dtypes, state_tensor
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, fuses, is_readable, may_fuse, norms_of
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, fuses, is_readable, may_fuse, norms_of, scale_
 from ._types import ParamsT
 
 __all__ = ['NvNovoGrad']
@@ -117,7 +117,7 @@ def _novograd(
     torch._foreach_add_(norms, eps)
     torch._foreach_clamp_min_(norms, torch.finfo(torch.float32).tiny)  # with an eps of 0
     if decoupled_decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     if fusing and fuses([lr], params, grads, exp_avgs):
         norm = norms[0].item()
         if gain / norm >= SMALLEST_GAIN:
@@ -126,7 +126,7 @@ def _novograd(
     directions = list(torch._foreach_div(grads, norms))
     if coupled_decay:
         torch._foreach_add_(directions, params, alpha=coupled_decay)
-    torch._foreach_mul_(exp_avgs, beta1)
+    scale_(exp_avgs, beta1)
     torch._foreach_add_(exp_avgs, directions, alpha=gain)
     add_scaled_(params, exp_avgs, -lr)
 

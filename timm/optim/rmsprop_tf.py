@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, shift_
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_, shift_
 from ._types import ParamsT
 
 __all__ = ['ParamsT', 'RMSpropTF', 'rmsprop_tf']
@@ -148,10 +148,10 @@ def _rmsprop_tf(
     caution: bool,
 ) -> None:
     if decoupled_decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     elif coupled_decay:
         grads = list(torch._foreach_add(grads, params, alpha=coupled_decay))
-    torch._foreach_mul_(square_avgs, alpha)
+    scale_(square_avgs, alpha)
     torch._foreach_addcmul_(square_avgs, grads, grads, 1 - alpha)
     if centered:
         torch._foreach_lerp_(grad_avgs, grads, 1 - alpha)
@@ -163,7 +163,7 @@ def _rmsprop_tf(
     torch._foreach_rsqrt_(scales)  # one over the root and a product: a CPU is slower at a root and a quotient
     rate = lr
     if momentum:
-        torch._foreach_mul_(momenta, momentum)
+        scale_(momenta, momentum)
         _add_product_(momenta, grads, scales, lr if lr_in_momentum else 1.0)
         updates = momenta
         rate = 1.0 if lr_in_momentum else lr

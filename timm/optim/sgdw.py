@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._helpers import check_hyperparameters, decay_scale, options
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_
 from ._types import ParamsT
 
 __all__ = ['SGDW', 'sgdw']
@@ -143,7 +143,7 @@ def _sgdw(
         grads = list(torch._foreach_neg(grads))
     updates = momenta if momentum else grads
     if carry:
-        torch._foreach_mul_(momenta, carry)
+        scale_(momenta, carry)
         torch._foreach_add_(momenta, grads, alpha=1 - dampening)
     if momentum and nesterov:
         updates = list(torch._foreach_add(grads, momenta, alpha=momentum))
@@ -152,5 +152,5 @@ def _sgdw(
     if caution:
         cautious_(updates, grads)
     if decays:
-        torch._foreach_mul_(params, keep)
+        scale_(params, keep)
     add_scaled_(params, updates, -lr)
