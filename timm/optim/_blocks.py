@@ -1,6 +1,7 @@
 """Products of matrices of which only half has to be computed, as the rest is zero or the mirror image.
 
-On a CPU they are cut into blocks of rows or columns; elsewhere, and under a compiler, one whole product is faster.
+On a CPU they are cut into blocks of rows or columns. Elsewhere, under a compiler, and where a CPU has tiles for half
+precision (AMX), one whole product is faster.
 """
 
 import itertools
@@ -10,6 +11,7 @@ from torch import Tensor
 
 __all__ = ['symmetric_product', 'times_upper', 'times_upper_transposed', 'upper_product']
 
+HALF = (torch.float16, torch.bfloat16)
 ROWS = 192  # of a block: fewer cost more in calls than they save
 WIDE_ROWS = 128  # the same for long sums
 ALIGNED = 32  # what kernels like the edges of blocks to be a multiple of
@@ -17,10 +19,15 @@ ALIGNED = 32  # what kernels like the edges of blocks to be a multiple of
 
 def _blocks(matrix: Tensor, size: int, rows: int = ROWS) -> list[tuple[int, int]]:
     """Start and end of each block of `size` rows or columns."""
-    whole = matrix.device.type != 'cpu' or torch.compiler.is_compiling()
+    whole = matrix.device.type != 'cpu' or torch.compiler.is_compiling() or _has_tiles(matrix.dtype)
     count = 1 if whole else max(size // rows, 1)
     edges = [size * i // count // ALIGNED * ALIGNED for i in range(count)] + [size]
     return list(itertools.pairwise(edges))
+
+
+def _has_tiles(dtype: torch.dtype) -> bool:
+    """Whether this CPU multiplies matrices of `dtype` in tiles."""
+    return dtype in HALF and getattr(torch.cpu, '_is_amx_tile_supported', bool)()
 
 
 def symmetric_product(

@@ -12,9 +12,6 @@ __all__ = ['Coefficients', 'iterate', 'scale_eps_for_ns', 'zeropower_via_newtons
 
 Coefficients = Sequence[tuple[float, float, float]]
 
-HALF = (torch.float16, torch.bfloat16)
-SMALLEST_PAIRED = 128  # rows of a matrix that takes two steps at once on a CPU; it has at least twice as many columns
-
 
 def scale_eps_for_ns(eps: float, shape: Sequence[int]) -> float:
     """`eps` for a matrix of this shape: sqrt(cols / rows) times itself."""
@@ -65,37 +62,9 @@ def zeropower_via_newtonschulz(
 
 def iterate(X: Tensor, coefficients: Coefficients) -> Tensor:
     """All steps of the iteration, for matrices with at least as many columns as rows."""
-    rows, cols = X.shape[-2:]
-    on_cpu = X.device.type == 'cpu' and X.ndim == 2 and X.dtype in HALF and not torch.compiler.is_compiling()
-    if on_cpu and SMALLEST_PAIRED <= rows <= cols // 2:
-        return _iterate_in_pairs(X, coefficients)
     add_product = torch.addmm if X.ndim == 2 else torch.baddbmm
     for a, b, c in coefficients:
         A = symmetric_product(X, X.mT)
         B = symmetric_product(A, A, A, b, c)
         X = add_product(X, B, X, beta=a)
-    return X
-
-
-def _iterate_in_pairs(X: Tensor, coefficients: Coefficients) -> Tensor:
-    """Two steps for the price of one where X is wide: the second one is taken on the small matrix A = X X^T.
-
-    A step is X <- P X with P = a I + B and B = b A + c A^2. So A of the next step is P A P, and both steps together
-    are X <- (a' I + B') P X. Results differ from those of single steps by rounding: from the exact ones they are about
-    twice as far where all singular values are alike (0.9 % instead of 0.5 % for random matrices) and as near where they
-    are spread. More than two steps without a new A = X X^T would not do: what rounding has added to the smallest
-    eigenvalues grows in each.
-    """
-    for start in range(0, len(coefficients), 2):
-        (a, b, c), *second = coefficients[start : start + 2]
-        A = symmetric_product(X, X.mT)
-        B = symmetric_product(A, A, A, b, c)
-        for a2, b2, c2 in second:
-            PA = symmetric_product(B, A, A, a)
-            A = symmetric_product(PA, B, PA, a)
-            B2 = symmetric_product(A, A, A, b2, c2)
-            # (a2 I + B2) (a I + B) = a2 a I + (B2 B + a B2 + a2 B)
-            B = symmetric_product(B2, B, B2, a).add_(B, alpha=a2)
-            a *= a2
-        X = torch.addmm(X, B, X, beta=a)
     return X
