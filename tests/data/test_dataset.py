@@ -68,12 +68,6 @@ def test_split_is_found_as_a_tar(root, tmp_path, split, count):
     assert len(create_dataset('', str(tmp_path / 'tars'), split=split)) == count
 
 
-@pytest.mark.parametrize('name', ['hfds/x', 'tfds/x', 'wds/x', 'hfids/x', 'torch/image_folder'])
-def test_kinds_that_are_not_read_are_refused_by_name(root, name):
-    with pytest.raises(ValueError, match=name):
-        create_dataset(name, str(root))
-
-
 def test_arguments_that_are_none_are_not_passed_on(root):
     assert len(create_dataset('', str(root), split='val', input_key=None, target_key=None, class_map=None)) == 3
     with pytest.raises(ValueError, match='root'):

@@ -48,11 +48,25 @@ def test_names_of_ones_own():
     assert DatasetInfoLabelMapper(info, 'name', fallback_format='?')(2) == '?'
     assert mapper.coverage(3) == (1, 2, 1)
     assert CustomDatasetInfo(['a', 'b']).index_to_description(1) == 'b'
-    with pytest.raises(ValueError, match='b'):
+    with pytest.raises(KeyError, match='class 2 has no name'):
+        info.index_to_label_name(2)
+    with pytest.raises(KeyError, match='class 2 has no name'):
+        DatasetInfoLabelMapper(info, fallback_format=None)(2)
+    with pytest.raises(IndexError, match='class 2 has no name'):
+        CustomDatasetInfo(['a', 'b']).index_to_description(2)
+    from_json = CustomDatasetInfo({'0': 'a', '3': 'b'})
+    assert (from_json.label_indices(), from_json.index_to_label_name(3)) == ((0, 3), 'b')
+    assert from_json.label_names() == {'0': 'a', '3': 'b'}
+    assert not from_json.has_label(1)
+    with pytest.raises(ValueError, match="integer-like, got 'cat'"):
+        CustomDatasetInfo({'cat': 'a'})
+    with pytest.raises(ValueError, match="Duplicate label index 1 in label_names: 'a' and 'b'"):
+        CustomDatasetInfo({'01': 'a', 1: 'b'})
+    with pytest.raises(ValueError, match='Missing descriptions for 1 names: b'):
         CustomDatasetInfo(['a', 'b'], {'a': 'first'})
     with pytest.raises(TypeError, match='list'):
         CustomDatasetInfo(['a'], ['first'])
-    with pytest.raises(ValueError, match='label_type'):
+    with pytest.raises(ValueError, match="Invalid label type 'index'"):
         DatasetInfoLabelMapper(info, 'index')
 
 

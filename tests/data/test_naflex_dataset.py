@@ -178,6 +178,18 @@ def test_epochs_and_seeds_differ():
     assert [(shape(batch), batch[1].tolist()) for batch in planner(seed=7)] != first
 
 
+def test_batches_are_prepared_when_a_pass_begins(monkeypatch):
+    dataset, asked = planner(), []
+    prepare = dataset._prepare_epoch_batches
+    monkeypatch.setattr(dataset, '_prepare_epoch_batches', lambda epoch: asked.append(epoch) or prepare(epoch))
+    dataset.set_epoch(3)
+    batches = iter(dataset)
+    assert not asked
+    x, y = next(batches)
+    assert asked == [3]
+    assert (x['seq_len'], y.tolist()) == prepare(3)[0][::2]
+
+
 def test_samples_stay_in_order_where_they_are_not_shuffled():
     assert torch.cat([y for _, y in planner(shuffle=False)]).tolist() == list(range(100))
 

@@ -1,5 +1,6 @@
 """Readers: what is found in folders and tar files, in which order, with which classes."""
 
+import io
 import os
 import pickle
 import tarfile
@@ -9,6 +10,7 @@ from pictures import make_folder, make_tar, picture
 
 from timm.data import (
     add_img_extensions,
+    create_dataset,
     create_reader,
     del_img_extensions,
     get_img_extensions,
@@ -110,12 +112,6 @@ def test_missing_and_empty_places_are_named(tmp_path):
         create_reader('')
 
 
-@pytest.mark.parametrize('name', ['hfds/x', 'hfids/x', 'tfds/x', 'wds/x', 'torch/cifar10'])
-def test_kinds_that_are_not_read_are_refused_by_name(name, folder):
-    with pytest.raises(ValueError, match=name):
-        create_reader(name, folder)
-
-
 def test_extensions_can_be_listed_and_changed():
     assert is_img_extension('.jpg')
     assert not is_img_extension('.webp')
@@ -189,6 +185,105 @@ def test_cut_off_and_foreign_tars_are_named(folder, tmp_path):
     tarfile.open(tmp_path / 'empty.tar', 'w').close()
     with pytest.raises(RuntimeError, match='Found 0 images'):
         create_reader('', str(tmp_path / 'empty.tar'))
+
+
+def member(tar, name, size=0, data=b'', **fields):
+    info = tarfile.TarInfo(name)
+    info.size = size or len(data)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def test_members_without_data_of_their_own_are_named(tmp_path, caplog):
+    with tarfile.open(tmp_path / 'a.tar', 'w') as tar:
+        member(tar, 'c/1.jpg', data=b'one')
+        member(tar, 'c/hard.jpg', type=tarfile.LNKTYPE, linkname='c/1.jpg')
+        member(tar, 'c/soft.jpg', type=tarfile.SYMTYPE, linkname='/etc/passwd')
+        member(tar, 'c/folder.jpg', type=tarfile.DIRTYPE)
+        member(tar, 'c/pipe.jpg', type=tarfile.FIFOTYPE)
+        member(tar, 'c/disk.jpg', type=tarfile.BLKTYPE)
+        member(tar, 'c/2.jpg', data=b'two')
+    reader = create_reader('', tmp_path / 'a.tar')
+    assert [reader[i][0].read() for i in range(len(reader))] == [b'one', b'two']
+    assert 'Left out 2 members' in caplog.text
+    assert 'c/hard.jpg' in caplog.text
+
+
+def test_members_that_point_elsewhere_write_nothing(tmp_path):
+    names = ['/abs/1.jpg', '../../up/2.jpg', 'c/../3.jpg', 'new\nline/4.jpg', 'caf\udce9/5.jpg']
+    inside = tmp_path / 'inside'
+    inside.mkdir()
+    with tarfile.open(inside / 'a.tar', 'w') as tar:
+        for name in names:
+            member(tar, name, data=name.encode('utf-8', 'surrogateescape'))
+    dataset = create_dataset('', str(inside / 'a.tar'), load_bytes=True)
+    assert sorted(dataset.filenames()) == sorted(names)
+    for i, name in enumerate(dataset.filenames()):
+        assert dataset[i][0].decode('utf-8', 'surrogateescape') == name
+        assert dataset.filename(i, absolute=True) == f'{inside}/a.tar/{name.lstrip("/")}'
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')] == ['inside', 'inside/a.tar']
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A tar of three members of 512 bytes each: a header every 1024 bytes."""
+    with tarfile.open(tmp_path / 'three.tar', 'w') as tar:
+        for i in range(3):
+            member(tar, f'c/{i}.jpg', data=b'x' * 512)
+    return tmp_path / 'three.tar'
+
+
+def negative(header):
+    """The header with a length of -1536, which leads back to the first."""
+    header = header[:124] + b'\xff' + (256**11 - 1536).to_bytes(11, 'big') + b' ' * 8 + header[156:]
+    return header[:148] + b'%06o\0 ' % sum(header) + header[156:]
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: data[:1024] + b'garbage' + data[1031:],
+        lambda data: data[:1024] + b'\xff' * 512 + data[1536:],
+        lambda data: data[:1024] + negative(data[1024:1536]) + data[1536:],
+        lambda data: data[:1300],
+        lambda data: data[: 2048 + 600],
+        lambda data: b'',
+    ],
+    ids=['garbled', 'overwritten', 'leads back', 'cut in a header', 'cut in data', 'empty'],
+)
+def test_damaged_tar_is_named_and_not_read_in_part(three, damage):
+    data = damage(three.read_bytes())
+    assert len(create_reader('', three)) == 3
+    three.write_bytes(data)
+    with pytest.raises(ValueError, match=r'three\.tar'):
+        create_reader('', three)
+
+
+def test_tar_without_its_end_is_read_with_a_warning(three, caplog):
+    three.write_bytes(three.read_bytes()[:2048])
+    assert len(create_reader('', three)) == 2
+    assert 'cut off' in caplog.text
+
+
+def test_damaged_tar_in_a_tar_is_named(three, tmp_path):
+    data = three.read_bytes()
+    with tarfile.open(tmp_path / 'outer.tar', 'w') as tar:
+        member(tar, 'three.tar', data=data[:1024] + b'garbage' + data[1031:])
+    with pytest.raises(ValueError, match=r'outer\.tar.*three\.tar'):
+        create_reader('', tmp_path / 'outer.tar')
+
+
+def test_sparse_members_are_left_out_by_name(tmp_path, caplog):
+    # A PAX sparse file, format 1.0: its data begin with a map of what follows.
+    with tarfile.open(tmp_path / 'a.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
+        fields = {'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9999'}
+        fields['GNU.sparse.name'] = 'c/holes.jpg'
+        member(tar, 'c/x.jpg', data=b'1\n0\n3\n'.ljust(512, b'\0') + b'abc', pax_headers=fields)
+        member(tar, 'c/1.jpg', data=b'one')
+    reader = create_reader('', tmp_path / 'a.tar')
+    assert reader.filenames() == ['c/1.jpg']
+    assert 'holes.jpg' in caplog.text
 
 
 def test_single_tar_reader(folder, tmp_path):

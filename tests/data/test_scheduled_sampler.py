@@ -55,6 +55,22 @@ def published_plan(length, sizes, weights, seed, epoch):
     return plan, [plan[i] for i in order]
 
 
+def test_choices_are_drawn_when_a_pass_begins():
+    class Noting(ScheduledBatchSampler):
+        drawn = ()
+
+        def _create_fixed_batch_schedule(self, epoch):
+            self.drawn = (*self.drawn, epoch)
+            return super()._create_fixed_batch_schedule(epoch)
+
+    noting = Noting(SequentialSampler(range(32)), SIZES, num_batches=4)
+    noting.set_epoch(2)
+    batches = iter(noting)
+    assert noting.drawn == ()
+    next(batches)
+    assert noting.drawn == (2,)
+
+
 @pytest.mark.parametrize('epoch', [0, 5])
 @pytest.mark.parametrize('seed', [0, 9])
 def test_plan_is_the_published_one(seed, epoch):
@@ -181,7 +197,7 @@ def test_processes_have_one_plan():
         ({'choice_schedule': 'some'}, "'some'"),
         ({'choice_schedule': 'progressive'}, 'schedule_epochs.*None'),
         ({'choice_schedule': 'progressive', 'schedule_epochs': 0}, 'schedule_epochs.*0'),
-        ({'choice_schedule': 'progressive', 'schedule_epochs': 2, 'sizes': (4,)}, 'two or more'),
+        ({'choice_schedule': 'progressive', 'schedule_epochs': 2, 'sizes': (4,)}, 'at least two'),
         ({'choice_schedule': 'progressive', 'schedule_epochs': 2, 'schedule_spread': -1}, 'schedule_spread.*-1'),
         ({'choice_schedule': 'progressive', 'schedule_epochs': 2, 'schedule_random_mix': 2}, 'schedule_random_mix'),
         ({'choice_schedule': 'progressive', 'schedule_epochs': 2, 'length': 3}, '3 samples fill no batch'),

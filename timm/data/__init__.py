@@ -1,5 +1,6 @@
 """Data: datasets of images, the readers under them, transforms, augmentation, and loaders."""
 
+from ._decode import ImageRules
 from .auto_augment import (
     AutoAugment,
     RandAugment,
@@ -51,6 +52,7 @@ from .readers import (
 )
 from .real_labels import RealLabelsImagenet
 from .scheduled_sampler import ScheduledBatchSampler, ScheduledTransformDataset
+from .target_transforms import MultiLabelTarget
 from .transforms import (
     CenterCropOrPad,
     MaybePILToTensor,
@@ -91,12 +93,14 @@ __all__ = [
     'FastCollateMixup',
     'ImageDataset',
     'ImageNetInfo',
+    'ImageRules',
     'IterableImageDataset',
     'KeyedDataset',
     'LabelMappingCoverage',
     'MaybePILToTensor',
     'MaybeToTensor',
     'Mixup',
+    'MultiLabelTarget',
     'NaFlexMapDatasetWrapper',
     'NaFlexMixup',
     'Patchify',

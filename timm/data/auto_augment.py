@@ -90,7 +90,7 @@ __all__ = [
 HParams = dict[str, Any]
 Choices = Sequence[str] | Mapping[str, float]
 
-_DEFAULTS = {'translate_const': 250, 'img_mean': (128, 128, 128)}
+_HPARAMS_DEFAULT = {'translate_const': 250, 'img_mean': (128, 128, 128)}
 _SECTION = re.compile(r'(t|[a-su-z][a-z]*)(.*)')  # letters and a value; what follows a 't' may be letters too
 
 
@@ -112,7 +112,7 @@ class AugmentOp:
         if name not in NAME_TO_OP:
             close = get_close_matches(name, NAME_TO_OP) or sorted(NAME_TO_OP)
             raise ValueError(f'no augmentation {name!r}; there is {", ".join(close)}')
-        hparams = hparams or _DEFAULTS
+        hparams = hparams or _HPARAMS_DEFAULT
         self.name = name
         self.aug_fn: Callable[..., Image.Image] = NAME_TO_OP[name]
         self.level_fn = LEVEL_TO_ARG[name]
@@ -120,7 +120,7 @@ class AugmentOp:
         self.magnitude = magnitude
         self.hparams = dict(hparams)
         self.kwargs = {
-            'fillcolor': hparams.get('img_mean', _DEFAULTS['img_mean']),
+            'fillcolor': hparams.get('img_mean', _HPARAMS_DEFAULT['img_mean']),
             'resample': hparams.get('interpolation', _RANDOM_INTERPOLATION),
         }
         self.magnitude_std = self.hparams.get('magnitude_std', 0)
@@ -254,7 +254,7 @@ def auto_augment_policy(name: str = 'v0', hparams: HParams | None = None) -> lis
     """
     if name not in POLICIES:
         raise ValueError(f'no AutoAugment policy {name!r}; there is {", ".join(POLICIES)}')
-    return [[AugmentOp(*step, hparams=hparams or _DEFAULTS) for step in sub] for sub in POLICIES[name]]
+    return [[AugmentOp(*step, hparams=hparams or _HPARAMS_DEFAULT) for step in sub] for sub in POLICIES[name]]
 
 
 def auto_augment_policy_v0(hparams: HParams) -> list[list[AugmentOp]]:
@@ -288,7 +288,7 @@ def auto_augment_transform(config_str: str, hparams: HParams | None = None) -> A
     Sections: `mstd` deviation of the magnitudes.
     """
     name, sections = _parsed(config_str, {'mstd': float})
-    hparams = dict(hparams or _DEFAULTS)
+    hparams = dict(hparams or _HPARAMS_DEFAULT)
     if 'mstd' in sections:
         hparams['magnitude_std'] = sections['mstd']
     return AutoAugment(auto_augment_policy(name, hparams))
@@ -309,7 +309,7 @@ def rand_augment_ops(
     transforms: Choices | None = None,
 ) -> list[AugmentOp]:
     """RandAugment's operations, all with one chance and magnitude; `transforms` names others than the usual."""
-    return [AugmentOp(name, prob, magnitude, hparams or _DEFAULTS) for name in transforms or RAND_OPS]
+    return [AugmentOp(name, prob, magnitude, hparams or _HPARAMS_DEFAULT) for name in transforms or RAND_OPS]
 
 
 def rand_augment_transform(
@@ -327,7 +327,7 @@ def rand_augment_transform(
     name, sections = _parsed(config_str, casts)
     if name != 'rand':
         raise ValueError(f"a RandAugment string starts with 'rand', got {config_str!r}")
-    hparams = dict(hparams or _DEFAULTS)
+    hparams = dict(hparams or _HPARAMS_DEFAULT)
     if 'mstd' in sections:
         hparams.setdefault('magnitude_std', _deviation(sections['mstd']))
     if 'mmax' in sections:
@@ -347,7 +347,7 @@ def augmix_ops(
     transforms: Sequence[str] | None = None,
 ) -> list[AugmentOp]:
     """AugMix's operations, always applied when drawn; `transforms` names others than the usual."""
-    return [AugmentOp(name, 1.0, magnitude, hparams or _DEFAULTS) for name in transforms or AUGMIX_OPS]
+    return [AugmentOp(name, 1.0, magnitude, hparams or _HPARAMS_DEFAULT) for name in transforms or AUGMIX_OPS]
 
 
 def augment_and_mix_transform(config_str: str, hparams: HParams | None = None) -> AugMixAugment:
@@ -359,7 +359,7 @@ def augment_and_mix_transform(config_str: str, hparams: HParams | None = None) -
     name, sections = _parsed(config_str, {'m': int, 'w': int, 'd': int, 'a': float, 'b': _flag, 'mstd': float})
     if name != 'augmix':
         raise ValueError(f"an AugMix string starts with 'augmix', got {config_str!r}")
-    hparams = dict(hparams or _DEFAULTS)
+    hparams = dict(hparams or _HPARAMS_DEFAULT)
     hparams['magnitude_std'] = _deviation(sections.get('mstd', float('inf')))
     return AugMixAugment(
         augmix_ops(sections.get('m', 3), hparams),

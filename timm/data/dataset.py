@@ -6,7 +6,9 @@ from typing import Any, BinaryIO
 
 from torch.utils.data import Dataset, IterableDataset
 
-from ._decode import DamagedImageError, decode
+from ._compose import Compose
+from ._decode import DamagedImageError, ImageRules, decode
+from .keyed import DamageLog
 from .readers import create_reader
 from .readers.reader import Reader
 
@@ -28,6 +30,7 @@ class ImageDataset(Dataset[Any]):
         input_img_mode: PIL mode that images are converted to; None or '' keeps each file's own.
         target_transform: Applied to the target; a reader without targets gives -1, which is left alone.
         additional_features: What the reader gives after image and target is passed on, where this is not None.
+        image_rules: Which image files are read, and how; None is `ImageRules()`.
 
     Raises:
         DamagedImageError: From `dataset[i]`: the image cannot be read.
@@ -35,7 +38,7 @@ class ImageDataset(Dataset[Any]):
 
     def __init__(
         self,
-        root: str,
+        root: str | None,
         reader: Any = None,
         split: str = 'train',
         class_map: ClassMap = None,
@@ -44,6 +47,8 @@ class ImageDataset(Dataset[Any]):
         transform: Transform = None,
         target_transform: Transform = None,
         additional_features: Sequence[str] | None = None,
+        *,
+        image_rules: ImageRules | None = None,
         **kwargs: Any,
     ) -> None:
         if additional_features is not None:
@@ -56,11 +61,13 @@ class ImageDataset(Dataset[Any]):
         self.transform = transform
         self.target_transform = target_transform
         self.additional_features = additional_features
+        self.image_rules = image_rules
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        decoded = self.transform.decode if isinstance(self.transform, Compose) else decode
         try:
             source, target, *features = self.reader[index]
-            image = _bytes_of(source) if self.load_bytes else decode(source, self.input_img_mode)
+            image = _bytes_of(source) if self.load_bytes else decoded(source, self.input_img_mode, self.image_rules)
         except DamagedImageError as error:
             raise DamagedImageError(self.filename(index, absolute=True), error.cause) from error
         except OSError as error:
@@ -97,11 +104,17 @@ class IterableImageDataset(IterableDataset[Any]):
         input_key: Field of a sample that holds the image.
         target_key: Field of a sample that holds the label.
         max_steps: Batches in an epoch, where that is not the whole split.
+        kwargs: Arguments of the reader; and `damaged` and `report`, which say what to do about images that cannot be
+            read (see `DamageLog`). In training the stream goes on to the next image, in evaluation it is one shorter;
+            each worker keeps a count of its own.
+
+    Raises:
+        DamagedImageError: While it is iterated: an image cannot be read, and `damaged` is 'raise', the default.
     """
 
     def __init__(
         self,
-        root: str,
+        root: str | None,
         reader: Any = None,
         split: str = 'train',
         class_map: ClassMap = None,
@@ -121,6 +134,7 @@ class IterableImageDataset(IterableDataset[Any]):
     ) -> None:
         if reader is None:
             raise ValueError('an iterable dataset needs a reader, or the name of one')
+        damage = {name: kwargs.pop(name) for name in ('damaged', 'report') if name in kwargs}
         if isinstance(reader, str):
             reader = create_reader(
                 reader,
@@ -139,6 +153,8 @@ class IterableImageDataset(IterableDataset[Any]):
                 max_steps=max_steps,
                 **kwargs,
             )
+        if damage:
+            reader.damage = DamageLog(damage.get('damaged', 'raise'), damage.get('report'))
         self.reader = reader
         self.transform = transform
         self.target_transform = target_transform

@@ -1,8 +1,9 @@
 """What the classes of a dataset are called, by index."""
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ['CustomDatasetInfo', 'DatasetInfo', 'DatasetInfoLabelMapper', 'LabelMappingCoverage']
 
@@ -63,29 +64,29 @@ class CustomDatasetInfo(DatasetInfo):
     """Classes named by the caller.
 
     Args:
-        label_names: Names in the order of the indices, or index -> name.
+        label_names: Names in the order of the indices, or index -> name, where JSON makes text of the indices.
         label_descriptions: Name -> description, for every name; by default the names describe themselves.
 
     Raises:
         TypeError: The descriptions are not a dictionary.
-        ValueError: Names without a description.
+        ValueError: Names without a description; what is no index, or one that comes twice.
     """
 
     def __init__(
         self,
-        label_names: Sequence[str] | Mapping[int, str],
+        label_names: Sequence[str] | Mapping[int, str] | Mapping[str, str],
         label_descriptions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._names = label_names
-        self._by_index = label_names if isinstance(label_names, Mapping) else dict(enumerate(label_names))
+        self._by_index = _by_index(label_names)
         if label_descriptions is not None:
             if not isinstance(label_descriptions, Mapping):
                 kind = type(label_descriptions).__name__
                 raise TypeError(f'label_descriptions is a dictionary of name -> description, got a {kind}')
             missing = [name for name in self._by_index.values() if name not in label_descriptions]
             if missing:
-                raise ValueError(f'{len(missing)} names have no description: {", ".join(missing[:5])}')
+                raise ValueError(f'Missing descriptions for {len(missing)} names: {", ".join(missing[:5])}')
         self._descriptions = label_descriptions
 
     def num_classes(self) -> int:
@@ -94,7 +95,15 @@ class CustomDatasetInfo(DatasetInfo):
 
     def label_names(self) -> Sequence[str] | Mapping[int, str]:
         """Names as they were given."""
-        return self._names
+        return self._names  # pyright: ignore[reportReturnType] (indices that came as text stay text)
+
+    def label_indices(self) -> tuple[int, ...]:
+        """Indices that have a name, as numbers."""
+        return tuple(self._by_index)
+
+    def has_label(self, index: int) -> bool:
+        """Whether an index has a name."""
+        return index in self._by_index
 
     def label_descriptions(self, detailed: bool = False, as_dict: bool = False) -> Descriptions:
         """Name -> description, None if none were given."""
@@ -110,19 +119,35 @@ class CustomDatasetInfo(DatasetInfo):
         """Name of a class.
 
         Raises:
-            IndexError: It has none.
+            IndexError: It has none; a KeyError where names were given by index.
         """
         if not self.has_label(index):
-            raise IndexError(f'class {index} has no name among {self.num_classes()}')
+            error = KeyError if isinstance(self._names, Mapping) else IndexError
+            raise error(f'class {index} has no name among {self.num_classes()}')
         return self._by_index[index]
 
     def index_to_description(self, index: int, detailed: bool = False) -> str:
         """Description of a class.
 
         Raises:
-            IndexError: It has none.
+            IndexError: It has no name; a KeyError where names were given by index.
         """
         return self.label_name_to_description(self.index_to_label_name(index), detailed)
+
+
+def _by_index(names: Sequence[str] | Mapping[Any, str]) -> dict[int, str]:
+    if not isinstance(names, Mapping):
+        return dict(enumerate(names))
+    found: dict[int, str] = {}
+    for key, name in names.items():
+        try:
+            index = int(key) if isinstance(key, str) else operator.index(key)
+        except (TypeError, ValueError):
+            raise ValueError(f'keys of label_names must be integer-like, got {key!r}') from None
+        if index in found:
+            raise ValueError(f'Duplicate label index {index} in label_names: {found[index]!r} and {name!r}')
+        found[index] = name
+    return found
 
 
 class DatasetInfoLabelMapper:
@@ -130,7 +155,7 @@ class DatasetInfoLabelMapper:
 
     Args:
         label_type: 'name', 'description', or 'detailed' for a description with its definition.
-        fallback_format: Text for an index without a name.
+        fallback_format: Text for an index without a name; with None that is an error.
 
     Raises:
         ValueError: Another label type.
@@ -140,10 +165,10 @@ class DatasetInfoLabelMapper:
         self,
         dataset_info: DatasetInfo,
         label_type: str = 'description',
-        fallback_format: str = '<unmapped:{index}>',
+        fallback_format: str | None = '<unmapped:{index}>',
     ) -> None:
         if label_type not in ('name', 'description', 'detailed'):
-            raise ValueError(f"label_type is 'name', 'description' or 'detailed', got {label_type!r}")
+            raise ValueError(f"Invalid label type {label_type!r}: label_type is 'name', 'description' or 'detailed'")
         self.dataset_info = dataset_info
         self.label_type = label_type
         self.fallback_format = fallback_format
@@ -151,6 +176,8 @@ class DatasetInfoLabelMapper:
     def __call__(self, index: int) -> str:
         index = int(index)
         if not self.dataset_info.has_label(index):
+            if self.fallback_format is None:
+                raise KeyError(f'class {index} has no name among {self.dataset_info.num_classes()}')
             return self.fallback_format.format(index=index)
         if self.label_type == 'name':
             return self.dataset_info.index_to_label_name(index)

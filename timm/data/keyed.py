@@ -11,7 +11,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -20,8 +20,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ._decode import DamagedImageError
+from ._threads import ThreadLoader
 
-__all__ = ['DamageLog', 'DamagedSample', 'KeyedDataset', 'KeyedLoader', 'KeyedSampler', 'SampleKey', 'key', 'seeded']
+__all__ = [
+    'DamageLog',
+    'DamagedSample',
+    'KeyedDataset',
+    'KeyedLoader',
+    'KeyedSampler',
+    'KeyedThreadLoader',
+    'SampleKey',
+    'key',
+    'seeded',
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -156,6 +167,10 @@ class KeyedDataset(Dataset[Any]):
         damaged: What to do about images that cannot be read; see `DamageLog`. In training another sample, drawn by
             the same key, takes the place of one that is left out; in evaluation the batch is one smaller.
         report: File for the policy 'report'.
+
+    Attributes:
+        seeds: Whether generators are seeded for each sample.
+        replaces: Whether samples that cannot be read are replaced.
     """
 
     def __init__(
@@ -167,18 +182,19 @@ class KeyedDataset(Dataset[Any]):
         self.seed = seed
         self.damage = DamageLog(damaged, report)
         self.replaces = False
+        self.seeds = True
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, place: int | tuple[int, int, int]) -> Any:
-        with _preserved():
+        with self._generators():
             return self._seeded_item(_as_key(place))
 
     def __getitems__(self, places: Sequence[int | tuple[int, int, int]]) -> KeyedBatch:
         keys = [_as_key(place) for place in places]
         batch = KeyedBatch([], keys, [])
-        with _preserved():
+        with self._generators():
             for where in keys:
                 sample = self._read(where, batch.damaged)
                 if sample is not None:
@@ -191,8 +207,18 @@ class KeyedDataset(Dataset[Any]):
         other.dataset = dataset
         return other
 
+    def unseeded(self) -> 'KeyedDataset':
+        """The same for threads: they share the generators, which are then left alone, and draw nothing."""
+        other = copy.copy(self)
+        other.seeds = False
+        return other
+
+    def _generators(self) -> AbstractContextManager[None]:
+        return _preserved() if self.seeds else nullcontext()
+
     def _seeded_item(self, where: SampleKey) -> Any:
-        _seed_host(key(self.seed, 'sample', where.epoch, where.position))
+        if self.seeds:
+            _seed_host(key(self.seed, 'sample', where.epoch, where.position))
         return self.dataset[where.index if where.choice is None else (where.index, where.choice)]
 
     def _read(self, where: SampleKey, damaged: list[DamagedSample], attempt: int = 0) -> Any:
@@ -347,9 +373,13 @@ class KeyedSampler(Sampler[SampleKey]):
 
 
 class _KeyedCollate:
-    """Collates the samples of a KeyedBatch; what is drawn meanwhile (mixup) follows from the batch's first key."""
+    """Collates the samples of a KeyedBatch; what is drawn meanwhile (mixup) follows from the batch's first key.
 
-    def __init__(self, collate: Callable[[list[Any]], Any], seed: int) -> None:
+    Args:
+        seed: None for a function that draws nothing.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any], seed: int | None) -> None:
         self.collate = collate
         self.seed = seed
 
@@ -357,7 +387,8 @@ class _KeyedCollate:
         assert isinstance(batch, KeyedBatch)
         data = None
         if batch:
-            with seeded(key(self.seed, 'batch', *batch.keys[0][:2])):
+            first = batch.keys[0]
+            with nullcontext() if self.seed is None else seeded(key(self.seed, 'batch', first.epoch, first.position)):
                 data = self.collate(batch)
         return CollatedBatch(data, batch.keys, batch.damaged)
 
@@ -376,7 +407,7 @@ class KeyedLoader(DataLoader[Any]):
         self.seed = dataset.seed
         self.keys: list[SampleKey] = []
         generator = torch.Generator().manual_seed(key(dataset.seed, 'loader'))
-        collate = _KeyedCollate(collate_fn, dataset.seed)
+        collate = _KeyedCollate(collate_fn, dataset.seed if dataset.seeds else None)
         super().__init__(dataset, collate_fn=collate, generator=generator, **options)
         if 'batch_sampler' in options:
             # DataLoader has put another one in its place, which nothing asks.
@@ -390,3 +421,7 @@ class KeyedLoader(DataLoader[Any]):
             self.keys = batch.keys
             if batch.data is not None:
                 yield batch.data
+
+
+class KeyedThreadLoader(KeyedLoader, ThreadLoader):
+    """A `KeyedLoader` whose workers are threads, for a dataset that seeds nothing."""

@@ -117,7 +117,9 @@ class _Mix:
 
 
 class Mixup:
-    """Mixes loaded batches: x (B, C, H, W) in place, B even, and class indices (B,) -> (B, K).
+    """Mixes loaded batches: x (B, C, H, W) in place, and class indices (B,) -> (B, K).
+
+    Image i is mixed with image B - 1 - i; the one in the middle of an odd batch, being its own partner, stays.
 
     Args:
         mixup_alpha: Shape of the beta distribution of mixup's share; 0 turns mixup off.
@@ -179,32 +181,33 @@ class Mixup:
         return x, self._targets(target, mixes)
 
     def _draw(self, shape: Sequence[int]) -> list[_Mix]:
-        """One mix per image.
-
-        Raises:
-            ValueError: The batch is odd, and its middle image without a partner.
-        """
+        """One mix per image."""
         B = shape[0]
-        if B % 2:
-            raise ValueError(f'mixing pairs the images of a batch, and {B} is odd: use an even batch size')
         if self.mode == 'batch':
-            return [self._draw_one(shape)] * B
-        if self.mode == 'elem':
-            return [self._draw_one(shape) for _ in range(B)]
-        half = [self._draw_one(shape) for _ in range(B // 2)]
-        return half + half[::-1]
+            return [self._mix(shape, *self._params_per_batch())] * B
+        count = B if self.mode == 'elem' else B // 2
+        mixes = [self._mix(shape, lam, cut) for lam, cut in zip(*self._params_per_elem(count), strict=True)]
+        return mixes if self.mode == 'elem' else mixes + [_Mix()] * (B % 2) + mixes[::-1]
 
-    def _draw_one(self, shape: Sequence[int]) -> _Mix:
+    def _params_per_elem(self, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `_params_per_batch` draws, once for each of several images."""
+        draws = [self._params_per_batch() for _ in range(batch_size)]
+        return np.array([lam for lam, _ in draws]), np.array([cut for _, cut in draws], dtype=bool)
+
+    def _params_per_batch(self) -> tuple[float, bool]:
+        """Draw the share that stays, and whether the rest is cut instead of blended."""
         if not self.mixup_enabled or np.random.rand() >= self.mix_prob:
-            return _Mix()
+            return 1.0, False
         if self.mixup_alpha > 0 and self.cutmix_alpha > 0:
             cut = np.random.rand() < self.switch_prob
         else:
             cut = self.cutmix_alpha > 0
         alpha = self.cutmix_alpha if cut else self.mixup_alpha
-        lam = float(np.random.beta(alpha, alpha))
+        return float(np.random.beta(alpha, alpha)), bool(cut)
+
+    def _mix(self, shape: Sequence[int], lam: float, cut: bool) -> _Mix:
         if not cut:
-            return _Mix(lam)
+            return _Mix(float(lam))
         box, lam = cutmix_bbox_and_lam(shape, lam, self.cutmix_minmax, self.correct_lam)
         return _Mix(float(lam), box)
 
@@ -216,7 +219,8 @@ class Mixup:
 class FastCollateMixup(Mixup):
     """Mixes while it makes a batch out of loaded images of bytes: the `collate_fn` of `create_loader`.
 
-    A batch of (C, H, W) uint8 images and targets -> (B, C, H, W) uint8 and (B, K); B / 2 of each in mode 'half'.
+    A batch of (C, H, W) uint8 images and targets -> (B, C, H, W) uint8 and (B, K); the first half of each, with the
+    middle one of an odd batch, in mode 'half'.
     Outside training, or with `mixup_enabled` off, targets are still dense and smoothed.
     """
 
@@ -245,7 +249,8 @@ class FastCollateMixup(Mixup):
         for i, mix in enumerate(mixes):
             _mix_one(mixed[i], source[i], source[B - 1 - i], mix)
         target = self._targets(target, mixes)
-        return (mixed[: B // 2], target[: B // 2]) if self.mode == 'half' else (mixed, target)
+        count = (B + 1) // 2 if self.mode == 'half' else B
+        return mixed[:count], target[:count]
 
 
 def _mix_all(x: Tensor, mix: _Mix) -> None:
@@ -264,6 +269,6 @@ def _mix_one(out: Tensor, image: Tensor, partner: Tensor, mix: _Mix) -> None:
         out[:, rows, columns] = partner[:, rows, columns]
     elif mix.lam != 1:
         if out.dtype == torch.uint8:
-            out.copy_((image * mix.lam).add_(partner, alpha=1.0 - mix.lam).round_())
+            out.copy_(image.float().mul_(mix.lam).add_(partner.float(), alpha=1.0 - mix.lam).round_())
         else:
             torch.add(image * mix.lam, partner, alpha=1.0 - mix.lam, out=out)

@@ -7,12 +7,13 @@ Shapes: B samples, L places of the sequence, N patches of an image, P and Q rows
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, Sampler, get_worker_info
+from torch.utils.data import IterableDataset, Sampler
 
 from timm.layers.helpers import to_2tuple
 
@@ -218,6 +219,18 @@ class NaFlexMapDatasetWrapper(IterableDataset[Any]):
             plan.append((patch * len(self.seq_lens) + i, size))
         return order, plan
 
+    def _prepare_epoch_batches(self, epoch: int) -> list[tuple[int, int, list[int]]]:
+        """The batches of this process: sequence length, place of the patch size, indices of the samples."""
+        order, plan = self._epoch(epoch)
+        start, batches = self.rank, []
+        for choice, size in plan:
+            stop = start + size * self.world_size
+            indices = order[torch.arange(start, stop, self.world_size) % len(order)].tolist()
+            patch, length = divmod(choice, len(self.seq_lens))
+            batches.append((self.seq_lens[length], patch, indices))
+            start = stop
+        return batches
+
     def plan(self, epoch: int) -> list[tuple[int, int]]:
         """The batches of an epoch, each as the place of its (length, patch size) in `transforms`, and its samples."""
         return self._epoch(epoch)[1]
@@ -228,16 +241,15 @@ class NaFlexMapDatasetWrapper(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], Tensor]]:
         epoch = self.shared_epoch.value
-        order, plan = self._epoch(epoch)
-        worker = get_worker_info()
+        worker = torch.utils.data.get_worker_info()
         own, step = (worker.id, worker.num_workers) if worker is not None else (0, 1)
-        start = self.rank
-        for batch, (choice, size) in enumerate(plan):
-            stop = start + size * self.world_size
-            if batch % step == own:
-                indices = order[torch.arange(start, stop, self.world_size) % len(order)].tolist()
-                yield self.collate.batch([self.samples[index, choice] for index in indices], choice, epoch)
-            start = stop
+        with warnings.catch_warnings():
+            if own:
+                warnings.simplefilter('ignore')  # what a subclass warns of is said once, by the first worker
+            batches = self._prepare_epoch_batches(epoch)
+        for seq_len, patch, indices in batches[own::step]:
+            choice = patch * len(self.seq_lens) + self.seq_lens.index(seq_len)
+            yield self.collate.batch([self.samples[index, choice] for index in indices], choice, epoch)
 
     def __len__(self) -> int:
         """Batches of this process in an epoch."""

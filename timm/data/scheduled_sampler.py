@@ -59,7 +59,7 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
         schedule_random_mix: float = 0.1,
     ) -> None:
         if len(sampler) < 1:
-            raise ValueError('there are no samples to schedule: the sampler is empty')
+            raise ValueError('a schedule needs a non-empty sampler: there are no samples in this one')
         self.sampler = sampler
         self.batch_sizes = tuple(int(size) for size in batch_sizes)
         if not self.batch_sizes or min(self.batch_sizes) < 1 or self.batch_sizes != tuple(batch_sizes):
@@ -76,7 +76,7 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
         self._epoch = 0
         self.average_batch_size = self._average_batch_size()
         self.num_batches = self._checked_num_batches(num_batches)
-        self._budget_plan: Plan = () if self.num_batches else self._spend_samples()
+        self._budget_plan: Plan = () if self.num_batches else self._create_sample_budget_schedule()
 
     def _normalized(self, weights: Sequence[float] | None) -> Tensor:
         chances = torch.tensor([1.0] * len(self.batch_sizes) if weights is None else list(weights), dtype=torch.float64)
@@ -92,7 +92,7 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
         if self.choice_schedule == 'constant':
             return
         if len(self.batch_sizes) < 2:
-            raise ValueError('a progressive schedule goes from one choice to another: give two or more')
+            raise ValueError('a progressive schedule goes from one choice to another: give at least two')
         epochs = self.schedule_epochs
         if epochs is None or epochs != int(epochs) or epochs < 1:
             raise ValueError(f'a progressive schedule needs schedule_epochs, from 1 on, got {epochs!r}')
@@ -163,9 +163,12 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
         return int(batches)
 
     def _nothing_fits(self) -> str:
-        return f'{len(self.sampler)} samples fill no batch of {self.batch_sizes}: use smaller ones, or drop_last=False'
+        return (
+            f'No full scheduled batch: {len(self.sampler)} samples fill no batch of {self.batch_sizes}. '
+            'Use smaller ones, or drop_last=False.'
+        )
 
-    def _spend_samples(self) -> Plan:
+    def _create_sample_budget_schedule(self) -> Plan:
         """Draw choices until the samples are used up."""
         generator = torch.Generator().manual_seed(self.seed)
         left = len(self.sampler)
@@ -184,8 +187,11 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
         return tuple(plan)
 
     def _schedule(self, epoch: int) -> Plan:
-        if self.num_batches is None:
-            return self._budget_plan
+        return self._budget_plan if self.num_batches is None else self._create_fixed_batch_schedule(epoch)
+
+    def _create_fixed_batch_schedule(self, epoch: int) -> Plan:
+        """Draw a choice for each of `num_batches`."""
+        assert self.num_batches is not None
         generator = torch.Generator().manual_seed(self.seed + 2 * epoch)
         weights = self.choice_weights_for_epoch(epoch)
         choices = [_draw(weights, generator) for _ in range(self.num_batches)]
@@ -207,11 +213,11 @@ class ScheduledBatchSampler(Sampler[list[Any]]):
     def __iter__(self) -> Iterator[list[tuple[Any, int]] | list[SampleKey]]:
         if isinstance(self.sampler, KeyedSampler):
             return self.sampler.planned(self.plan)
-        return self._batches(self.plan(self.epoch))
+        return self._batches()
 
-    def _batches(self, plan: Plan) -> Iterator[list[tuple[Any, int]]]:
+    def _batches(self) -> Iterator[list[tuple[Any, int]]]:
         indices = self._cycled()
-        for choice, size in plan:
+        for choice, size in self.plan(self.epoch):
             yield [(index, choice) for index in islice(indices, size)]
 
     def _cycled(self) -> Iterator[Any]:

@@ -79,7 +79,12 @@ class MaybePILToTensor:
 
     def __call__(self, pic: Any) -> Tensor:
         """Convert what is not a tensor yet."""
-        return pic if isinstance(pic, Tensor) else F.pil_to_tensor(pic)
+        if isinstance(pic, Tensor):
+            return pic
+        if isinstance(pic, Image.Image) and pic.mode == 'RGB':
+            # Channel by channel, as a batch of floats will be: faster than to reorder it then.
+            return torch.from_numpy(np.stack([np.asarray(band) for band in pic.split()]))
+        return F.pil_to_tensor(pic)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
@@ -145,10 +150,14 @@ class RandomResizedCropAndInterpolation:
         h = min(height, round(width / min(ratio)))
         return (height - h) // 2, (width - w) // 2, h, w
 
+    def plan(self, img: Any) -> tuple[int, int, int, int, InterpolationMode]:
+        """Draw everything: a part, as `get_params` gives it, and the filter."""
+        return *self.get_params(img, self.scale, self.ratio), _drawn(self.interpolation)
+
     def __call__(self, img: Any) -> Any:
         """A part of an image, resized."""
-        top, left, height, width = self.get_params(img, self.scale, self.ratio)
-        return F.resized_crop(img, top, left, height, width, list(self.size), _drawn(self.interpolation))
+        top, left, height, width, mode = self.plan(img)
+        return F.resized_crop(img, top, left, height, width, list(self.size), mode)
 
     def __repr__(self) -> str:
         scale, ratio = (tuple(round(v, 4) for v in pair) for pair in (self.scale, self.ratio))
@@ -192,10 +201,14 @@ def center_crop_or_pad(
     padding_mode: str = 'constant',
 ) -> Any:
     """The central window of `output_size`, filled where the image is smaller."""
-    height, width = _pair(output_size)
-    image_width, image_height = F.get_image_size(img)
-    top, left = _central(image_height, height), _central(image_width, width)
-    return crop_or_pad(img, top, left, height, width, fill=fill, padding_mode=padding_mode)
+    width, height = F.get_image_size(img)
+    return crop_or_pad(img, *central_window((height, width), _pair(output_size)), fill=fill, padding_mode=padding_mode)
+
+
+def central_window(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int, int, int]:
+    """The central window of an image of this size: top, left, height, width; it may begin outside."""
+    height, width = window
+    return _central(size[0], height), _central(size[1], width), height, width
 
 
 class CenterCropOrPad(torch.nn.Module):
@@ -290,9 +303,9 @@ class ResizeKeepRatio:
         )
         return [round(height * factor_y / shrink), round(width * factor_x / shrink)]
 
-    def __call__(self, img: Any) -> Any:
-        """Resize an image."""
-        size = self.get_params(
+    def plan(self, img: Any) -> tuple[int, int, InterpolationMode]:
+        """Draw everything: height and width of the result, and the filter."""
+        height, width = self.get_params(
             img,
             self.size,
             self.longest,
@@ -302,7 +315,12 @@ class ResizeKeepRatio:
             self.random_aspect_prob,
             self.random_aspect_range,
         )
-        return F.resize(img, size, _drawn(self.interpolation))
+        return height, width, _drawn(self.interpolation)
+
+    def __call__(self, img: Any) -> Any:
+        """Resize an image."""
+        height, width, mode = self.plan(img)
+        return F.resize(img, [height, width], mode)
 
     def __repr__(self) -> str:
         scale, aspect = (

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torchvision import transforms
-from torchvision.transforms import Compose
 
+from ._compose import Compose
 from .auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .naflex_transforms import Patchify, RandomResizedCropToSequence, ResizeToSequence
 from .random_erasing import RandomErasing
+from .tf_preprocessing import TfPreprocessTransform
 from .transforms import (
     CenterCropOrPad,
     MaybePILToTensor,
@@ -72,10 +73,13 @@ class _Options:
     patchify: bool = False
     patchify_channels_last: bool = True
     patchify_flatten: bool = True
+    fast_resize: bool = False
 
     def __post_init__(self) -> None:
-        if self.tf_preprocessing:
-            raise ValueError('tf_preprocessing=True is not in this version: leave it out')
+        if self.tf_preprocessing and (self.separate or not self.use_prefetcher):
+            raise ValueError(
+                'tf_preprocessing=True gives bytes for a prefetcher, in one piece: it needs use_prefetcher'
+            )
         if not isinstance(self.img_size, int) and len(self.img_size) not in (2, 3):
             raise ValueError(f'a size is one number, (H, W) or (C, H, W), got {self.img_size!r}')
 
@@ -121,6 +125,8 @@ def create_transform(
     patchify: bool = False,
     patchify_channels_last: bool = True,
     patchify_flatten: bool = True,
+    *,
+    fast_resize: bool = False,
 ) -> Any:
     """The transform of an evaluation, or of a training: a Compose from PIL image to tensor, or three with `separate`.
 
@@ -148,11 +154,16 @@ def create_transform(
         patchify: End with a dict of patches, their coordinates and which are valid (see `Patchify`).
         patchify_channels_last: Order of the numbers of a patch: by pixel, or by channel.
         patchify_flatten: Patches are vectors; else they stay images.
+        tf_preprocessing: Prepare JPEG files with TensorFlow (see `tf_preprocessing`); needs `use_prefetcher`, and a
+            dataset with `load_bytes=True`.
+        fast_resize: Resize with torch, which differs from PIL by 2 of 255 at most.
 
     Raises:
         ValueError: An option that does not exist, or that this version does not have.
     """
     options = _options(locals())
+    if tf_preprocessing:
+        return TfPreprocessTransform(is_training, options.size, interpolation)
     if is_training and not no_aug:
         return _training(options)
     if separate:
@@ -241,14 +252,14 @@ def _plain_training(o: _Options) -> Compose:
     o = replace(o, interpolation='bilinear' if o.interpolation == 'random' else o.interpolation)
     if o.naflex:
         return _evaluation(o)
-    return Compose([*_resize_and_crop(o, o.size, o.interpolation), *_final(o)])
+    return _compose(o, [*_resize_and_crop(o, o.size, o.interpolation), *_final(o)])
 
 
 def _evaluation(o: _Options) -> Compose:
     steps: Steps = [TrimBorder(o.crop_border_pixels)] if o.crop_border_pixels else []
     if o.naflex:
         resize = ResizeToSequence(o.patch_size, o.max_seq_len, interpolation=o.interpolation)
-        return Compose([*steps, resize, *_final(o)])
+        return _compose(o, [*steps, resize, *_final(o)])
     crop_pct = o.crop_pct or DEFAULT_CROP_PCT
     resized = math.floor(o.size[0] / crop_pct), math.floor(o.size[1] / crop_pct)
     mode = str_to_interp_mode(o.interpolation)
@@ -263,7 +274,11 @@ def _evaluation(o: _Options) -> Compose:
         steps += _resize_and_crop(o, resized, o.interpolation)
     else:
         raise ValueError(f"crop_mode is 'center', 'squash' or 'border', got {o.crop_mode!r}")
-    return Compose([*steps, *_final(o)])
+    return _compose(o, [*steps, *_final(o)])
+
+
+def _compose(o: _Options, steps: Steps) -> Compose:
+    return Compose(steps, fast=o.fast_resize)
 
 
 def _resize_and_crop(o: _Options, resized: tuple[int, int], interpolation: str) -> Steps:
@@ -278,8 +293,8 @@ def _resize_and_crop(o: _Options, resized: tuple[int, int], interpolation: str) 
 def _training(o: _Options) -> Any:
     parts = _random_part(o), _augmentation(o), _final(o)
     if o.separate:
-        return tuple(Compose(part) for part in parts)
-    return Compose([step for part in parts for step in part])
+        return tuple(_compose(o, part) for part in parts)
+    return _compose(o, [step for part in parts for step in part])
 
 
 def _random_part(o: _Options) -> Steps:

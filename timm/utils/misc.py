@@ -11,7 +11,8 @@ __all__ = ['ParseKwargs', 'add_bool_arg', 'natural_key']
 
 def natural_key(string_: str) -> list[int | str]:
     """Sort key by which 'a2' comes before 'a10', without regard to case."""
-    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', string_.lower())]
+    # Every second part is digits, which `str.isdigit` would not tell: to that '²' is one as well.
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r'(\d+)', string_.lower()))]
 
 
 def add_bool_arg(parser: argparse.ArgumentParser, name: str, default: bool = False, help: str = '') -> None:

@@ -5,54 +5,56 @@ from pathlib import Path
 from typing import Any
 
 from .reader import Reader
+from .reader_hfds import ReaderHfds
+from .reader_hfids import ReaderHfids
 from .reader_image_folder import ReaderImageFolder
 from .reader_image_in_tar import ReaderImageInTar
+from .reader_tfds import ReaderTfds
+from .reader_wds import ReaderWds
 
-__all__ = ['create_reader']
+__all__ = ['create_reader', 'split_kind']
 
-# Kinds of dataset this version cannot read yet, with the package that each of them needs.
-_ABSENT = {
-    'hfds': 'datasets',
-    'hfids': 'datasets',
-    'tfds': 'tensorflow-datasets',
-    'torch': 'torchvision',
-    'wds': 'webdataset',
-}
+# Kinds of dataset with a reader of their own, which imports its package when it is made.
+_READERS: dict[str, Any] = {'hfds': ReaderHfds, 'hfids': ReaderHfids, 'tfds': ReaderTfds, 'wds': ReaderWds}
 
 
 def create_reader(name: str, root: str | Path | None = None, split: str = 'train', **kwargs: Any) -> Reader:
-    """A reader for what lies at `root`: a tar file if it is one (`.tar`), else folders of images.
+    """A reader: of the kind that `name` begins with, else of the tar file or the folders of images at `root`.
 
     Args:
-        name: Kind and name, 'kind/name'; without a known kind the root alone decides.
+        name: Kind and name: 'hfds/NAME', 'hfids/NAME', 'tfds/NAME', 'wds/'; else the root alone decides.
         split: Part of the dataset, for kinds that have parts of their own; folders are chosen by `create_dataset`.
         kwargs: Arguments of the reader; those that are None are left to its defaults.
 
     Raises:
-        ValueError: A kind of dataset that this version does not read, or no root.
+        ValueError: No root, or no such dataset, split or field.
         FileNotFoundError: Nothing at the root.
         RuntimeError: No image there.
+        ImportError: A package is missing; the text says how to install it.
     """
-    del split
-    check_kind(name)
+    given = {key: value for key, value in kwargs.items() if value is not None}
+    kind, rest = split_kind(name)
+    if kind != 'hfds' and given.pop('additional_features', None):
+        raise ValueError(f'additional_features are fields of hfds/ datasets; {name or "a folder"!r} has none')
+    if kind == 'torch':
+        raise ValueError(f'{name!r} is a dataset of torchvision and has no reader: use create_dataset({name!r}, ...)')
+    if kind:
+        return _READERS[kind](name=rest, root=root, split=split, **_known_to(kind, given))
     if root is None:
         raise ValueError(f'reader {name!r} needs a root: the folder or .tar file that holds the images')
-    given = {key: value for key, value in kwargs.items() if value is not None}
     path = os.fspath(root)
     if path.endswith('.tar') and Path(path).is_file():
         return ReaderImageInTar(path, **given)
     return ReaderImageFolder(path, **given)
 
 
-def check_kind(name: str) -> None:
-    """Refuse the kinds of dataset that are named in 'kind/name' and not read by this version.
+def split_kind(name: str) -> tuple[str, str]:
+    """The kind of dataset that a name begins with and the rest; ('', name) where it is of no special kind."""
+    kind, slash, rest = name.partition('/')
+    is_kind = slash and (kind.lower() in _READERS or kind.lower() == 'torch')
+    return (kind.lower(), rest) if is_kind else ('', name)
 
-    Raises:
-        ValueError: The kind is one of them.
-    """
-    kind, slash, _ = name.lower().partition('/')
-    if slash and kind in _ABSENT:
-        raise ValueError(
-            f'datasets of the kind {kind}/ ({name!r}, package {_ABSENT[kind]!r}) are not read by this version; '
-            f'put the images into one folder per class, or into a .tar file, and pass that as root'
-        )
+
+def _known_to(kind: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments without those that every iterable dataset passes on and shards cannot be told."""
+    return {name: value for name, value in kwargs.items() if kind != 'wds' or name != 'download'}

@@ -1,21 +1,20 @@
 """Images in folders, one folder a class."""
 
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from timm.utils.misc import natural_key
+from timm.data._decode import open_regular
 
-from ._names import base_of, extension_of
+from ._folder_index import list_folder
+from ._listing_cache import CacheChoice
+from ._names import base_of
 from .class_map import load_class_map
 from .img_extensions import get_img_extensions
 from .reader import Reader
 
 __all__ = ['ReaderImageFolder', 'find_images_and_targets']
-
-_logger = logging.getLogger(__name__)
 
 
 def find_images_and_targets(
@@ -34,25 +33,8 @@ def find_images_and_targets(
         leaf_name_only: The class is the name of the innermost folder; otherwise the whole path, joined by '_'.
         sort: Order the images by path, in the same way.
     """
-    extensions = {ext.lower() for ext in (get_img_extensions(as_set=True) if types is None else types)}
-    found: list[tuple[str, str]] = []
-    for place, _, files in os.walk(folder, followlinks=True):
-        relative = place[len(folder) :].strip(os.path.sep)
-        label = base_of(relative, os.path.sep) if leaf_name_only else relative.replace(os.path.sep, '_')
-        found += (
-            (f'{place.rstrip(os.path.sep)}{os.path.sep}{f}', label) for f in files if extension_of(f) in extensions
-        )
-    if class_to_idx is None:
-        names = sorted({label for _, label in found}, key=natural_key)
-        class_to_idx = {name: index for index, name in enumerate(names)}
-    images = [(path, class_to_idx[label]) for path, label in found if label in class_to_idx]
-    if len(images) < len(found):
-        _logger.info(
-            '%d of %d images in %s are of classes outside the class map', len(found) - len(images), len(found), folder
-        )
-    if sort:
-        images.sort(key=lambda image: natural_key(image[0]))
-    return images, dict(class_to_idx)
+    samples, class_to_idx = list_folder(folder, _extensions(types), class_to_idx, leaf_name_only, sort, cache=False)
+    return list(samples), class_to_idx
 
 
 class ReaderImageFolder(Reader):
@@ -61,6 +43,12 @@ class ReaderImageFolder(Reader):
     Args:
         class_map: Class names to indices, or a file with them (see `load_class_map`).
         input_key: Extensions to read in place of the usual ones: '.png;.webp'.
+        cache_listing: Keep the listing for the next start, which then takes a small part of the time: True, False, the
+            folder to keep it in, or None for long ones only. See `timm.data.readers._listing_cache`.
+
+    Attributes:
+        samples: (path, class index) of every image, as a sequence.
+        class_to_idx: Class name -> index.
 
     Raises:
         FileNotFoundError: The root is not a folder.
@@ -72,15 +60,17 @@ class ReaderImageFolder(Reader):
         root: str,
         class_map: Mapping[str, int] | str | Path | None = '',
         input_key: str | None = None,
+        *,
+        cache_listing: CacheChoice = None,
     ) -> None:
         super().__init__()
         root = os.fspath(root)
-        if not Path(root).is_dir():
+        if not root or not Path(root).is_dir():
             raise FileNotFoundError(f'no folder {root!r} to read images from')
         self.root = root
         class_to_idx = load_class_map(class_map, root) if class_map else None
         types = [ext for ext in input_key.split(';') if ext] if input_key else None
-        self.samples, self.class_to_idx = find_images_and_targets(root, types=types, class_to_idx=class_to_idx)
+        self.samples, self.class_to_idx = list_folder(root, _extensions(types), class_to_idx, cache=cache_listing)
         if not self.samples:
             accepted = ', '.join(types or get_img_extensions())
             hint = f' of the {len(class_to_idx)} classes of the class map' if class_to_idx else ''
@@ -88,7 +78,7 @@ class ReaderImageFolder(Reader):
 
     def __getitem__(self, index: int) -> tuple[BinaryIO, Any]:
         path, target = self.samples[index]
-        return Path(path).open('rb'), target
+        return open_regular(path), target
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -98,3 +88,7 @@ class ReaderImageFolder(Reader):
         if basename:
             return base_of(path, os.path.sep)
         return path if absolute else path[len(self.root) :].lstrip(os.path.sep)
+
+
+def _extensions(types: Iterable[str] | None) -> set[str]:
+    return {ext.lower() for ext in (get_img_extensions(as_set=True) if types is None else types)}

@@ -1,24 +1,23 @@
 """Images in tar files: one tar, a folder of tars, or tars inside a tar."""
 
 import io
-import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from timm.data._decode import DamagedImageError
-from timm.utils.misc import natural_key
+import numpy as np
 
-from ._names import base_of
-from ._tar_index import TarMember, find_members, label_of
+from timm.data._decode import DamagedImageError
+
+from ._listing_cache import CacheChoice
+from ._names import PackedNames, base_of, class_indices
+from ._tar_index import TarMember, TarSamples, index_tars
 from .class_map import load_class_map
 from .img_extensions import get_img_extensions
 from .reader import Reader
 
 __all__ = ['ReaderImageInTar', 'TarState', 'extract_tarinfos']
-
-_logger = logging.getLogger(__name__)
 
 # The suffix of index files that other versions write beside a tar. They are pickles: neither read nor written here.
 CACHE_FILENAME_SUFFIX = '_tarinfos.pickle'
@@ -40,43 +39,40 @@ class TarState:
 def extract_tarinfos(
     root: str,
     class_name_to_idx: Mapping[str, int] | None = None,
-    cache_tarinfo: bool | None = None,
+    cache_tarinfo: CacheChoice = None,
     extensions: Collection[str] | None = None,
     sort: bool = True,
-) -> tuple[list[TarMember], list[int], dict[str, int]]:
+) -> tuple[Sequence[TarMember], np.ndarray, dict[str, int]]:
     """Index the images of a tar file or a folder of them: members, their classes, and the map from class name to index.
-
-    The headers are walked at every start. An index file is not kept, since one that cannot be trusted is worse.
 
     Args:
         class_name_to_idx: Map to use; images of classes that it does not name are left out.
-        cache_tarinfo: Has no effect.
+        cache_tarinfo: Keep the index for the next start: True, False, the folder to keep it in, or None for large ones
+            only. See `timm.data.readers._listing_cache`.
         extensions: Extensions to take; by default those of `get_img_extensions`.
         sort: Order the images by name, as people count.
 
     Raises:
         FileNotFoundError: No tar file there.
-        ValueError: A file is not a tar file.
+        ValueError: A file is not a tar file, or is damaged or cut off.
         RuntimeError: There is no image in it.
     """
-    if cache_tarinfo:
-        _logger.warning('cache_tarinfo has no effect: tar indexes are not written to disk')
     accepted = get_img_extensions(as_set=True) if extensions is None else extensions
-    members = find_members(root, accepted)
-    labels = [label_of(member, root_is_tar=Path(root).is_file()) for member in members]
+    columns, tars = index_tars(root, accepted, sort, cache_tarinfo)
+    labels = list(PackedNames(columns['labels'], columns['label_ends']))
     if class_name_to_idx is None:
-        class_name_to_idx = {name: index for index, name in enumerate(sorted(set(labels), key=natural_key))}
-    samples = [
-        (m, class_name_to_idx[name]) for m, name in zip(members, labels, strict=True) if name in class_name_to_idx
-    ]
+        class_name_to_idx = class_indices(labels)
+    label_of = columns['label_of']
+    wanted = np.array([label in class_name_to_idx for label in labels], bool)
+    rows = None if wanted.all() else np.flatnonzero(wanted[label_of])
+    samples = TarSamples(columns, tars, rows)
     if not samples:
         raise RuntimeError(
-            f'Found 0 images in {root!r}: {len(members)} files with an extension of {", ".join(sorted(accepted))}, '
+            f'Found 0 images in {root!r}: {len(label_of)} files with an extension of {", ".join(sorted(accepted))}, '
             f'none of them in the class map'
         )
-    if sort:
-        samples.sort(key=lambda sample: natural_key(sample[0].name))
-    return [m for m, _ in samples], [target for _, target in samples], dict(class_name_to_idx)
+    targets = np.array([class_name_to_idx.get(label, 0) for label in labels], np.int64)
+    return samples, targets[label_of if rows is None else label_of[rows]], dict(class_name_to_idx)
 
 
 class ReaderImageInTar(Reader):
@@ -87,7 +83,13 @@ class ReaderImageInTar(Reader):
     Args:
         class_map: Class names to indices, or a file with them (see `load_class_map`).
         cache_tarfiles: Keep the tar files open between reads.
-        cache_tarinfo: Has no effect.
+        cache_tarinfo: Keep the index of the tar files for the next start: True, False, the folder to keep it in, or
+            None for large ones only. See `timm.data.readers._listing_cache`.
+        cache_listing: The same, by the name that it has for folders; it goes first.
+
+    Attributes:
+        samples: `TarMember` of every image, as a sequence.
+        targets: Class index of every image, int64.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class ReaderImageInTar(Reader):
         root: str,
         class_map: Mapping[str, int] | str | Path | None = '',
         cache_tarfiles: bool = True,
-        cache_tarinfo: bool | None = None,
+        cache_tarinfo: CacheChoice = None,
+        *,
+        cache_listing: CacheChoice = None,
     ) -> None:
         super().__init__()
         self.root = root = os.fspath(root)
@@ -104,7 +108,7 @@ class ReaderImageInTar(Reader):
         self.samples, self.targets, self.class_name_to_idx = extract_tarinfos(
             root,
             class_name_to_idx=load_class_map(class_map, folder) if class_map else None,
-            cache_tarinfo=cache_tarinfo,
+            cache_tarinfo=cache_tarinfo if cache_listing is None else cache_listing,
         )
         self.class_idx_to_name = {index: name for name, index in self.class_name_to_idx.items()}
         self.cache_tarfiles = cache_tarfiles
@@ -120,7 +124,9 @@ class ReaderImageInTar(Reader):
         else:
             with Path(member.tar).open('rb') as file:
                 data = _read(file, member)
-        return io.BytesIO(data), self.targets[index]
+        source = io.BytesIO(data)
+        source.name = self._filename(index, absolute=True)  # for what is said about it
+        return source, int(self.targets[index])
 
     def _handle(self, path: str) -> BinaryIO:
         state = self.tar_state.setdefault(path, TarState())
@@ -143,7 +149,9 @@ class ReaderImageInTar(Reader):
         member = self.samples[index]
         if basename:
             return base_of(member.name)
-        return str(Path(member.tar, member.inner, member.name)) if absolute else member.name
+        if not absolute:
+            return member.name
+        return '/'.join(filter(None, (member.tar, member.inner, member.name.lstrip('/'))))
 
 
 def _read(file: BinaryIO, member: TarMember) -> bytes:
