@@ -20,6 +20,7 @@ from timm.task import (
     resolve_classification_loss,
     resume_task_checkpoint,
 )
+from timm.task.evaluator import _average_precision
 from timm.utils import CheckpointSaver, NativeScaler
 
 
@@ -86,8 +87,17 @@ def test_compiling_changes_neither_names_nor_numbers(model, batch):
     assert task.get_checkpoint_state()['state_dict'].keys() == model.state_dict().keys()
     task.update_ema(5)
     task.load_checkpoint_state(model.state_dict())
-    assert task.compile_ema(backend='eager')(batch[0]).shape == (6, 5)
-    assert task.has_ema()
+    task.setup_ema(decay=0.0)
+    averaged = task.compile_ema(backend='eager')
+    assert task.get_eval_model(ema=True) is averaged
+    assert task.get_checkpoint_state(ema=True)['state_dict_ema'].keys() == model.state_dict().keys()
+    before = averaged(batch[0])
+    with torch.no_grad():
+        model[4].bias.add_(1.0)
+    task.update_ema()
+    torch.testing.assert_close(averaged(batch[0]), before + 1.0)
+    task.setup_ema()
+    assert task.get_eval_model(ema=True) is task.get_trainable_module(ema=True)
 
 
 def test_processes_train_together(model, batch, tmp_path):
@@ -134,6 +144,14 @@ def test_a_run_resumes_from_its_checkpoint(model, batch, tmp_path):
             assert torch.equal(other.get_checkpoint_state(ema=ema)[f'state_dict{"_ema" if ema else ""}'][name], value)
     assert other_optimizer.param_groups[0]['lr'] == 0.1
     assert other_scaler.state_dict() == scaler.state_dict()
+
+
+def test_weights_may_be_called_model(model, tmp_path):
+    path = str(tmp_path / 'checkpoint.pth')
+    saved = {name: value + 1 for name, value in model.state_dict().items()}
+    torch.save({'model': saved, 'epoch': 5, 'version': 2}, path)
+    assert resume_task_checkpoint(quiet(model), path, log_info=False) == 6
+    assert torch.equal(model.state_dict()['4.bias'], saved['4.bias'])
 
 
 def test_plain_weights_name_no_epoch(model, tmp_path):
@@ -186,8 +204,47 @@ def test_padding_is_not_counted():
     assert evaluator.num_samples == 4
     assert evaluator.compute()['top1'] == 100
     few = ClassificationEvaluator()
-    few.update(torch.eye(3).bfloat16(), torch.nn.functional.one_hot(torch.arange(3), 3).float())
+    few.update(torch.eye(3).bfloat16(), torch.arange(3))
     assert few.compute()['top5'] == 100
+    with pytest.raises(ValueError, match=r'class indices .*\(3, 3\)'):
+        few.update(torch.eye(3), torch.eye(3))
+
+
+def test_evaluators_name_their_metrics():
+    for evaluator, target in (
+        (ClassificationEvaluator(), torch.arange(4)),
+        (MultiLabelClassificationEvaluator(), torch.eye(4)),
+    ):
+        evaluator.update(torch.eye(4), target)
+        assert tuple(evaluator.compute()) == evaluator.metric_names
+        assert evaluator.default_metric in evaluator.metric_names
+
+
+def test_soft_labels_count_from_a_half_on_and_are_mentioned(caplog):
+    logits, labels = torch.tensor([[1.0, -1.0], [3.0, -2.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    hard, soft = MultiLabelClassificationEvaluator(), MultiLabelClassificationEvaluator()
+    hard.update(logits, labels)
+    assert not caplog.text
+    soft.update(logits, 0.6 * labels)
+    assert 'binarizes soft targets' in caplog.text
+    found, expected = soft.compute(), hard.compute()
+    assert found.pop('loss') != expected.pop('loss')
+    assert found == expected
+
+
+def test_labels_of_several_classes_are_a_number_for_each(model, batch):
+    task = MultiLabelClassificationTask(model, device='cpu', verbose=False)
+    with pytest.raises(ValueError, match='dense floating-point'):
+        task(batch[0], torch.zeros(6, dtype=torch.int64))
+    for threshold in (0.0, 1.5):
+        with pytest.raises(ValueError, match=f'threshold={threshold}'):
+            MultiLabelClassificationTask(model, threshold=threshold, verbose=False)
+
+
+def test_precision_does_not_depend_on_how_many_classes_are_sorted_at_a_time():
+    scores = torch.arange(12.0).remainder(5).view(4, 3)
+    truth = torch.tensor([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
+    assert torch.equal(_average_precision(scores, truth, chunk_elements=1), _average_precision(scores, truth))
 
 
 def test_label_metrics_are_those_of_scikit_learn():

@@ -18,12 +18,16 @@ _logger = logging.getLogger(__name__)
 
 
 def _read(checkpoint_path: str, weights_only: bool) -> dict[str, Any]:
-    """Contents of a training checkpoint, plain weights as its `state_dict`."""
+    """Contents of a training checkpoint, with plain weights, or those it calls `model`, as its `state_dict`."""
     with torch.serialization.safe_globals([argparse.Namespace]):
         checkpoint = torch.load(
             checkpoint_path, map_location='cpu', weights_only=weights_only, mmap=zipfile.is_zipfile(checkpoint_path)
         )
-    return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint}
+    if 'state_dict' in checkpoint:
+        return checkpoint
+    if isinstance(checkpoint.get('model'), dict):
+        return {**checkpoint, 'state_dict': checkpoint['model']}
+    return {'state_dict': checkpoint}
 
 
 def resume_task_checkpoint(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from timm.loss import create_classification_loss
 
-from .evaluator import MultiLabelClassificationEvaluator
+from .evaluator import MultiLabelClassificationEvaluator, check_threshold
 from .task import TrainingTask
 
 __all__ = ['ClassificationTask', 'MultiLabelClassificationTask', 'resolve_classification_loss']
@@ -41,7 +41,7 @@ def resolve_classification_loss(
         criterion = create_classification_loss(**{'multi_label': multi_label, **kwargs})
     elif kwargs:
         raise ValueError(
-            f'A ready criterion does not go with criterion_kwargs ({", ".join(kwargs)}): give one of them.'
+            f'A ready criterion does not go with criterion_kwargs ({", ".join(kwargs)}): give one of them, not both.'
         )
     if not callable(criterion):
         raise TypeError(f'criterion={criterion!r} is not a loss: give a function or module (output, labels) -> loss.')
@@ -95,6 +95,9 @@ class MultiLabelClassificationTask(ClassificationTask):
         device: Where the loss works; None is the GPU if there is one.
         dtype: Kept for subclasses.
         verbose: Log what is trained.
+
+    Raises:
+        ValueError: `threshold` is not between 0 and 1; in a call, labels are not a number for each class.
     """
 
     multi_label = True
@@ -109,8 +112,18 @@ class MultiLabelClassificationTask(ClassificationTask):
         dtype: torch.dtype | None = None,
         verbose: bool = True,
     ) -> None:
+        check_threshold(threshold)
         super().__init__(model, criterion, criterion_kwargs, device=device, dtype=dtype, verbose=verbose)
         self.threshold = threshold
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The `loss` of a batch, and the model's `output`."""
+        if target.ndim < 2 or not target.is_floating_point():
+            raise ValueError(
+                f'labels are dense floating-point numbers (B, num_classes), got {target.dtype} of shape '
+                f'{tuple(target.shape)}: see MultiLabelTarget of timm.data.'
+            )
+        return super().forward(input, target)
 
     def create_evaluator(self, **kwargs: Any) -> Any:
         """What adds up loss, average precision and F1 over a data set."""

@@ -1,5 +1,6 @@
 """Metrics over a whole data set: sums in each process, brought together once at the end."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 __all__ = ['ClassificationEvaluator', 'MultiLabelClassificationEvaluator', 'evaluation_sample_limit']
+
+_logger = logging.getLogger(__name__)
 
 TOPK = (1, 5)
 
@@ -36,6 +39,9 @@ class ClassificationEvaluator:
         max_samples: Further samples are padding and do not count.
         criterion: Loss (output, target) -> (); None is cross entropy.
     """
+
+    metric_names: tuple[str, ...] = ('loss', 'top1', 'top5')
+    default_metric = 'top1'
 
     def __init__(
         self,
@@ -69,14 +75,22 @@ class ClassificationEvaluator:
 
     @torch.no_grad()
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Add a batch: logits (B, C), class indices (B) or distributions (B, C)."""
+        """Add a batch: logits (B, C), class indices (B).
+
+        Raises:
+            ValueError: The targets are something else.
+        """
+        if target.ndim >= output.ndim:
+            raise ValueError(
+                f'targets are class indices (B,), got shape {tuple(target.shape)}: several labels are for '
+                'MultiLabelClassificationEvaluator.'
+            )
         output, target = self._real(output, target)
         if not len(output):
             return
         self._add_loss(output, target)
-        label = target.argmax(dim=-1) if target.ndim == output.ndim else target
         ranking = output.topk(min(max(TOPK), output.shape[-1]), dim=-1).indices
-        hits = ranking == label.unsqueeze(-1)
+        hits = ranking == target.unsqueeze(-1)
         for i, k in enumerate(TOPK):
             self.counts[1 + i] += hits[:, :k].sum()
 
@@ -109,7 +123,13 @@ class MultiLabelClassificationEvaluator(ClassificationEvaluator):
         device: Where the sums are kept; None is the CPU.
         max_samples: Further samples are padding and do not count.
         threshold: Probability from which on a label counts as found.
+
+    Raises:
+        ValueError: `threshold` is not between 0 and 1.
     """
+
+    metric_names = ('loss', 'map', 'micro_f1', 'macro_f1', 'sample_f1')
+    default_metric = 'map'
 
     def __init__(
         self,
@@ -118,7 +138,9 @@ class MultiLabelClassificationEvaluator(ClassificationEvaluator):
         max_samples: int | None = None,
         threshold: float = 0.5,
     ) -> None:
+        check_threshold(threshold)
         self.threshold = threshold
+        self._told_of_soft = False
         super().__init__(device, max_samples=max_samples, criterion=nn.BCEWithLogitsLoss())
 
     def reset(self) -> None:
@@ -134,8 +156,12 @@ class MultiLabelClassificationEvaluator(ClassificationEvaluator):
         if not len(output):
             return
         self._add_loss(output, target.to(output.dtype))
+        truth = target >= 0.5
+        if not self._told_of_soft and not torch.equal(truth.to(target.dtype), target):
+            _logger.warning('%s binarizes soft targets at 0.5 for all but the loss.', type(self).__name__)
+            self._told_of_soft = True
         self.outputs.append(output.cpu())
-        self.targets.append((target >= 0.5).cpu())
+        self.targets.append(truth.cpu())
 
     def summary(self) -> OrderedDict[str, float]:
         """The loss alone: precision needs all samples at once."""
@@ -167,11 +193,26 @@ def _gather(tensors: list[Tensor]) -> list[Tensor]:
     return [tensor for tensors in everyones for tensor in tensors]
 
 
-def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
+def check_threshold(threshold: float) -> None:
+    """Raise a ValueError unless it is between 0 and 1."""
+    if not 0 < threshold < 1:
+        raise ValueError(f'threshold={threshold} is no probability to tell labels by: give one between 0 and 1.')
+
+
+def _average_precision(scores: Tensor, truth: Tensor, chunk_elements: int = 1 << 24) -> Tensor:
     """Sum over thresholds of (recall gained) x precision, for each class; equal scores are one threshold.
 
     Shape: (N, C), (N, C) -> (C,)
+
+    Args:
+        chunk_elements: About as many scores are sorted at a time, which bounds the memory for it.
     """
+    width = max(1, chunk_elements // len(scores))
+    parts = zip(scores.split(width, dim=1), truth.split(width, dim=1), strict=True)
+    return torch.cat([_average_precision_of_some(*part) for part in parts])
+
+
+def _average_precision_of_some(scores: Tensor, truth: Tensor) -> Tensor:
     N = len(scores)
     scores, order = scores.sort(dim=0, descending=True)
     hits = truth.gather(0, order).double().cumsum(dim=0)

@@ -46,6 +46,7 @@ class TrainingTask(nn.Module):
         self.verbose = verbose
         self.trainable_module = None
         self.trainable_module_ema = None
+        self._compiled_ema: Any = None
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """`loss`, the model's `output`, and what else a subclass reports."""
@@ -57,6 +58,8 @@ class TrainingTask(nn.Module):
 
     def get_eval_model(self, module: nn.Module | None = None, ema: bool = False) -> nn.Module | None:
         """The model to evaluate inside `module`, None for the module that is trained or its average."""
+        if module is None and ema and self._compiled_ema is not None:
+            return self._compiled_ema
         return self.get_trainable_module(ema) if module is None else module
 
     def _module(self, ema: bool = False) -> nn.Module:
@@ -93,8 +96,10 @@ class TrainingTask(nn.Module):
         return self.trainable_module
 
     def compile_ema(self, backend: str = 'inductor', mode: str | None = None, **compile_kwargs: Any) -> Any:
-        """A compiled form of the average for evaluation; the average itself goes on as it is."""
-        return torch.compile(self._module(ema=True), backend=backend, mode=mode, **compile_kwargs)
+        """A compiled form of the average, which `get_eval_model` gives from now on; the average itself goes on."""
+        self._module(ema=True)
+        self._compiled_ema = torch.compile(self.get_eval_model(ema=True), backend=backend, mode=mode, **compile_kwargs)
+        return self._compiled_ema
 
     def setup_ema(
         self,
@@ -105,6 +110,7 @@ class TrainingTask(nn.Module):
     ) -> ModelEmaV3:
         """Start an average of the module that is trained; see `ModelEmaV3` for the arguments."""
         module = unwrap_model(self._module())
+        self._compiled_ema = None
         self.trainable_module_ema = ModelEmaV3(module, decay=decay, use_warmup=use_warmup, device=device, **kwargs)
         return self.trainable_module_ema
 
