@@ -41,11 +41,14 @@ AT_TOP = {
 
 # What may be imported inside a function: packages that one can do without until that function is called.
 IN_FUNCTION = {
+    'layers.batch_norm_act': {'torchvision'},  # the class that others know a frozen norm by
     'layers._fx': {'torchvision'},  # the published home of tracing; timm.models._features_fx takes it from there
     'models': {'huggingface_hub', 'numpy', 'safetensors', 'tqdm', 'yaml'},
     'models._features_fx': {'torchvision'},
     'utils': {'matplotlib', 'numpy', 'wandb'},
-    'data': {'datasets', 'numpy', 'tensorflow', 'tensorflow_datasets', 'torchvision', 'webdataset'},
+    'data': {
+        'array_record', 'datasets', 'numpy', 'tensorflow', 'tensorflow_datasets', 'torchvision', 'webdataset', 'yaml',
+    },
     'engine': {'matplotlib', 'pandas', 'tensorboard', 'wandb', 'onnx', 'onnxruntime', 'fvcore'},
 }
 

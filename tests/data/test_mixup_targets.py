@@ -136,3 +136,15 @@ def test_targets_of_several_labels():
     dense = labels.numpy() * 0.8 + 0.1
     expected = np.array([[0.7], [0.7], [0.4]]) * dense + np.array([[0.3], [0.3], [0.6]]) * dense[::-1]
     np.testing.assert_allclose(soft.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('mode', ['batch', 'pair', 'elem'])
+def test_shares_may_be_drawn_by_a_subclass(mode):
+    class Halves(Mixup):
+        def _params_per_batch(self):
+            return 0.5, False
+
+    images, target = batch_of(4)
+    mixed, soft = Halves(mode=mode, num_classes=CLASSES, label_smoothing=0.0)(images.clone(), target)
+    torch.testing.assert_close(mixed, (images + images.flip(0)) / 2)
+    check_targets(soft, target, [0.5] * 4, 0.0, atol=1e-6)

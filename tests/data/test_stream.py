@@ -27,7 +27,7 @@ def root(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp('images'), numbers=range(20))
 
 
-def loader(root, batch=6, size=24, rank=0, world=1, mix=True, **options):
+def loader(root, batch=6, size=24, rank=0, world=1, accumulate=1, mix=True, **options):
     """A training with everything that draws, as one of `world` processes."""
     dataset = KeyedDataset(create_dataset('', root), seed=11)
     collate = FastCollateMixup(cutmix_alpha=1.0, mode='elem', num_classes=3) if mix else None
@@ -35,7 +35,7 @@ def loader(root, batch=6, size=24, rank=0, world=1, mix=True, **options):
     made = create_loader(dataset, (3, size, size), batch, is_training=True, collate_fn=collate, **options)
     sampler = made.sampler
     assert isinstance(sampler, KeyedSampler)
-    sampler.rank, sampler.world_size = rank, world
+    sampler.rank, sampler.world_size, sampler.accumulate = rank, world, accumulate
     return made
 
 
@@ -71,6 +71,21 @@ def test_processes_load_the_parts_of_one_batch(root):
     alone = digests(spread(root, 1, 2))
     assert digests(loader(root, mix=False)) == alone[:10]
     assert digests(spread(root, 2, 2)) == alone
+
+
+def in_turn(root, world, epochs, **options):
+    """The batches of all processes, the first of each, then the second of each: mixed, so each is as it was loaded."""
+    made = [loader(root, 3, rank=rank, world=world, **options) for rank in range(world)]
+    for _ in range(epochs):
+        for batches in zip(*made, strict=True):
+            yield from batches
+
+
+@pytest.mark.parametrize('repeats', [0, 3])
+def test_processes_load_the_batches_that_one_accumulates(root, repeats):
+    alone = digests(in_turn(root, 1, 2, accumulate=2, num_aug_repeats=repeats))
+    assert len(set(alone)) == len(alone) == 40
+    assert digests(in_turn(root, 2, 2, num_aug_repeats=repeats)) == alone
 
 
 @pytest.mark.parametrize('packed', [False, True])
@@ -117,3 +132,11 @@ def test_a_hundred_batches_do_not_depend_on_workers(root, workers, context):
 @pytest.mark.parametrize('world', [2, 3])
 def test_a_hundred_batches_do_not_depend_on_processes(root, world):
     assert digests(spread(root, world, 10, num_workers=1)) == digests(spread(root, 1, 10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('repeats', [0, 3])
+def test_a_hundred_mixed_batches_do_not_depend_on_processes(root, repeats):
+    alone = digests(in_turn(root, 1, 5, accumulate=2, num_aug_repeats=repeats))
+    assert len(alone) == 100
+    assert digests(in_turn(root, 2, 5, num_aug_repeats=repeats, num_workers=1)) == alone

@@ -5,8 +5,9 @@ import argparse
 import pytest
 import torch
 
-from timm.engine.checkpoint import StateStore, newest_sound, read_checkpoint, write_checkpoint
+from timm.engine.checkpoint import newest_sound, read_checkpoint, write_checkpoint
 from timm.engine.exits import CheckpointError, StorageError, UsageError
+from timm.engine.store import StateStore
 
 
 def payload(epoch: int) -> dict:
@@ -48,7 +49,7 @@ def test_a_new_store_ranks_on_as_the_old_one_would(tmp_path):
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / 'last.pth.tar'
     write_checkpoint([path], payload(0))
-    monkeypatch.setattr('timm.engine.checkpoint._broken_member', lambda _: 'archive/data/0')
+    monkeypatch.setattr('timm.engine.checkpoint.broken_member', lambda _: 'archive/data/0')
     with pytest.raises(StorageError, match='could not be read back'):
         write_checkpoint([path], payload(1))
     monkeypatch.undo()
@@ -84,7 +85,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
 def test_a_damaged_last_is_passed_over(tmp_path, caplog):
     store = StateStore(tmp_path)
     for epoch in range(3):
-        store.commit(payload(epoch), epoch, float(epoch))
+        store.commit(payload(epoch), epoch, -float(epoch))
     last = tmp_path / 'last.pth.tar'
     content = last.read_bytes()
     last.unlink()

@@ -2,8 +2,9 @@
 
 import pytest
 
+from timm.engine.command_line import parse
 from timm.engine.exits import UsageError, exit_code
-from timm.engine.flags import build_options, flags_of, flatten, parse, to_yaml
+from timm.engine.flags import build_options, flags_of, flatten, to_yaml
 from timm.engine.options import BenchmarkOptions, InferenceOptions, ValidateOptions
 from timm.engine.train_options import TrainOptions
 

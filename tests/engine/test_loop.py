@@ -206,10 +206,10 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(tmp_path, option
     stopped = make_run(parts, epochs=3, **options)
     real = stopped.step.run
 
-    def run_and_ask(batches, count, update):
+    def run_and_ask(batches, count, update, ask):
         if stopped.progress.epoch == 1 and stopped.progress.done == done - 1:
             stopped.stop.request('SIGTERM')
-        return real(batches, count, update)
+        return real(batches, count, update, ask)
 
     stopped.step.run = run_and_ask
     with pytest.raises(Stopped, match=f'stopped on SIGTERM.*recovery-1-{done}') as stop:

@@ -11,12 +11,12 @@ from torch import nn
 
 from timm.data import KeyedDataset, create_loader
 from timm.engine.batches import TrainBatches
-from timm.engine.checkpoint import StateStore
 from timm.engine.distributed import World
 from timm.engine.precision import Precision
 from timm.engine.report import Reporter
 from timm.engine.run import Run
 from timm.engine.step import Clipping, TrainStep
+from timm.engine.store import StateStore
 from timm.scheduler import create_scheduler_v2
 from timm.task import ClassificationTask
 

@@ -205,11 +205,40 @@ def test_latent_pool_is_the_equation():
         torch.testing.assert_close(pool(x), expected)
 
 
+def test_latent_pool_can_leave_out_what_follows_attention():
+    x = torch.randn(2, LENGTH, 2 * DIM)
+    pool = AttentionPoolLatent(DIM, 0, 2 * DIM, num_heads=HEADS, norm_layer=LayerNorm)
+    k, v = (split(part, HEADS) for part in pool.kv(x).chunk(2, -1))
+    found = softmax_attention(split(pool.q(pool.latent).expand(2, -1, -1), HEADS), k, v)
+    torch.testing.assert_close(pool(x), found[:, 0])
+    torch.testing.assert_close(torch.jit.script(pool)(x), pool(x))
+    assert pool.out_features == 2 * DIM
+    assert {name.split('.')[0] for name in pool.state_dict()} == {'latent', 'q', 'kv'}
+    assert AttentionPoolLatent(DIM, embed_dim=2 * DIM, num_heads=HEADS)(x).shape == (2, DIM)
+
+
 def test_latent_pool_hides_what_its_mask_hides():
     pool, x = AttentionPoolLatent(DIM, num_heads=HEADS).eval(), torch.randn(TOKENS)
     seen = torch.arange(LENGTH) < 5
     for layer in (pool, unfused(pool)):
         torch.testing.assert_close(layer(x, attn_mask=seen.expand(2, 1, 1, -1)), layer(x[:, :5]))
+
+
+@pytest.mark.parametrize('separate', [False, True])
+def test_rotary_pool_turns_pairs_as_its_table_has_them(separate):
+    pool, x = (
+        RotAttentionPool2d(16, num_heads=2, rope_type='mrope', qkv_separate=separate).eval(),
+        torch.randn(2, 16, 3, 5),
+    )
+    tokens = x.flatten(2).transpose(1, 2)
+    tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)
+    parts = [layer(tokens) for layer in (pool.q, pool.k, pool.v)] if separate else pool.qkv(tokens).chunk(3, -1)
+    q, k, v = (split(part, 2).clone() for part in parts)
+    sin, cos = pool.pos_embed.get_embed([3, 5]).chunk(2, -1)
+    for part in (q, k):  # channel i of a head and channel i + 4 are a pair
+        first, second = part[:, :, 1:].chunk(2, -1)
+        part[:, :, 1:] = part[:, :, 1:] * cos + torch.cat([-second, first], -1) * sin
+    torch.testing.assert_close(pool(x), pool.proj(softmax_attention(q, k, v))[:, 0])
 
 
 def test_prr_pool_attends_without_weights():

@@ -201,7 +201,7 @@ RotaryEmbedding(15) | dim=15 | 12 or 16
 RotaryEmbedding(16, grid_type='pixels') | 'pixels' | Did you mean 'pixel'?
 RotaryEmbedding(16, grid_indexing='yx') | 'yx' | 'ij', 'xy'
 RotaryEmbedding(16, normalize_coords='no') | 'no' | 'separate'
-RotaryEmbedding(16, feat_shape=(3,)) | feat_shape=(3,) | or 2
+RotaryEmbedding(16, feat_shape=(3,)) | feat_shape=(3,) | a height and a width
 RotaryEmbedding(16, ref_feat_shape=(3,)) | ref_feat_shape=(3,) | a height and a width
 RotaryEmbedding(16, temperature=0, in_pixels=False) | temperature=0 | above 0
 RotaryEmbedding(16, jitter_coords=0.5) | jitter_coords=0.5 | 1.0 or more
@@ -214,7 +214,7 @@ RotaryEmbeddingDinoV3(16, normalize_coords='no') | 'no' | 'separate'
 RotaryEmbeddingMRope(15) | dim=15 | 14 or 16
 RotaryEmbeddingMRope(16, (1, 2)) | (1, 2) | 3 numbers
 RotaryEmbeddingMRope(16, grid_indexing='xy') | 'xy' | 'ij'
-RotaryEmbeddingMRope(16, (2, 3, 3)).get_embed([1, 2, 3]) | [1, 2, 3] | height and width
+RotaryEmbeddingMRope(16, (2, 3, 3)).get_embed([1, 2, 3]) | [1, 2, 3] | Expected 2 spatial dimensions
 RotaryEmbeddingMixed(48, 2, 5) | num_heads=5 | 4 or 6
 RotaryEmbeddingMixed(18, 2, 3) | dim=6 | 4 or 8
 RotaryEmbeddingMixed(48, 0, 3) | depth=0 | 1 or more

@@ -88,6 +88,8 @@ def test_drop_block_can_fill_with_noise_and_work_in_place():
 def test_drop_block_scripts_and_accepts_retired_options():
     layer = torch.jit.script(layers.DropBlock2d(0.2, 3, batchwise=True)).train()
     assert layer(torch.ones(2, 3, 8, 8)).shape == (2, 3, 8, 8)
+    with pytest.warns(UserWarning, match="unexpected keyword argument 'blocksize'"):
+        layers.DropBlock2d(0.2, blocksize=3)
 
 
 def test_rates_grow_linearly_from_zero():

@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.ops.misc import FrozenBatchNorm2d as TorchvisionNorm
 
 from timm import layers
+from timm.layers import fast_norm
 from timm.layers.batch_norm_act import FrozenBatchNorm2d
 from timm.layers.grn import GlobalResponseNorm
 from timm.layers.norm import LayerNormExp2d
@@ -244,7 +246,7 @@ def test_frozen_norms_compute_the_same_and_have_no_parameters():
     assert frozen is network
     assert [name for name, _ in frozen.named_parameters()] == ['0.weight', '0.bias']
     assert isinstance(frozen[2], layers.FrozenBatchNormAct2d)
-    assert isinstance(frozen[1], FrozenBatchNorm2d)
+    assert isinstance(frozen[1], TorchvisionNorm)
     assert frozen[3][1] is frozen[1]
     torch.testing.assert_close(frozen(x), expected)
     torch.testing.assert_close(frozen.train()(x), expected)
@@ -287,7 +289,7 @@ def test_unfreezing_brings_parameters_back():
 
 
 def test_a_single_norm_is_replaced_and_returned():
-    assert isinstance(layers.freeze_batch_norm_2d(nn.BatchNorm2d(4)), FrozenBatchNorm2d)
+    assert isinstance(layers.freeze_batch_norm_2d(nn.BatchNorm2d(4)), TorchvisionNorm)
     with pytest.raises(ValueError, match='no statistics'):
         layers.freeze_batch_norm_2d(nn.BatchNorm2d(4, track_running_stats=False))
 
@@ -377,3 +379,20 @@ def test_norm_act_factory_scripts_on_request():
     with layers.set_no_jit(True):
         plain = layers.create_norm_act_layer('layernorm2d', 32, 'relu', jit=True)
     assert not isinstance(plain, torch.jit.ScriptModule)
+
+
+@pytest.mark.parametrize(
+    ('norm', 'shape'), [(fast_norm.fast_rms_norm, (2, 5, 3)), (fast_norm.fast_rms_norm2d, (2, 3, 4, 5))]
+)
+def test_a_fused_kernel_is_used_where_it_is_set(monkeypatch, norm, shape):
+    x, weight = torch.randn(shape), torch.randn(3)
+
+    def doubled(x, weight, normalized_shape, eps):
+        return 2 * F.rms_norm(x, normalized_shape, weight, eps)
+
+    expected = 2 * norm(x, [3], weight, 1e-5)
+    monkeypatch.setattr(fast_norm, 'fused_rms_norm_affine', doubled)
+    torch.testing.assert_close(2 * norm(x, [3], weight, 1e-5), expected)
+    monkeypatch.setattr(fast_norm, 'has_apex_rmsnorm', True)
+    torch.testing.assert_close(norm(x, [3], weight, 1e-5), expected)
+    torch.testing.assert_close(norm(x, [3], None, 1e-5), norm(x, [3], torch.ones(3), 1e-5) / 2)

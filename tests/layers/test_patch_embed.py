@@ -134,6 +134,20 @@ def test_resampler_computes_each_matrix_once():
         resampler(torch.randn(5, 3, 8, 8), (6, 6))
 
 
+def test_resampler_keeps_matrices_until_it_moves(monkeypatch):
+    interpolator, kernels = PatchEmbedInterpolator((4, 4)), torch.randn(5, 3, 4, 4)
+    interpolator.prewarm([(2, 2), (2, 6)], device='cpu:0')
+    found = interpolator.resample_conv_weight(kernels, (2, 2))
+    with monkeypatch.context() as patch:
+        patch.delattr(torch.linalg, 'pinv')
+        torch.testing.assert_close(interpolator.resample_conv_weight(kernels, (2, 2)), found, rtol=0, atol=0)
+        interpolator.double()
+        with pytest.raises(AttributeError, match='pinv'):
+            interpolator.resample_conv_weight(kernels, (2, 2))
+    interpolator.to_empty(device='cpu')
+    torch.testing.assert_close(interpolator.resample_conv_weight(kernels, (2, 2)), found)
+
+
 @pytest.mark.parametrize('channels_last', [True, False])
 def test_interpolator_gives_linear_and_convolutional_weights_the_same_tokens(channels_last):
     interpolate = PatchEmbedInterpolator((4, 4), 3, 10, channels_last=channels_last)

@@ -50,12 +50,15 @@ def test_arguments_reach_the_loss():
     ('args', 'message'),
     [
         (dict(loss_type='bcee'), 'nearest are bce'),
-        (dict(loss_type='ce', multi_label=True), 'one class per image'),
+        (dict(loss_type='ce', multi_label=True), 'does not support multi-label targets: use one of bce'),
         (dict(loss_type='zlpr'), 'multi_label=True'),
         (dict(loss_type='twoway', multi_label=True, smoothing=0.1), 'smoothing=0.1'),
         (dict(loss_type='jsd'), 'jsd_splits=0'),
         (dict(loss_type='db', multi_label=True), 'class_counts'),
-        (dict(loss_type='asl', soft_targets=True), 'mixup'),
+        (dict(loss_type='asl', soft_targets=True), 'Mixup/CutMix'),
+        (dict(loss_type='poly', poly_gamma=2.0), 'poly_gamma=2.0 .*multi_label=True'),
+        (dict(loss_type='bce', class_counts=[3, 1], num_samples=4), 'only used by the db loss'),
+        (dict(loss_type='db', multi_label=True, class_counts=[3, 5], num_samples=4), 'class_counts must be .*3 to 5'),
         (dict(loss_type='asl', asl_reduction='mean'), "asl_reduction='mean'"),
         (dict(class_weight=torch.ones(3)), 'class_weight'),
         (dict(bce_target_thresh=0.2), 'bce_target_thresh'),
@@ -88,7 +91,7 @@ def test_weights_follow_their_rules():
     ],
 )
 def test_impossible_counts_are_refused(args):
-    with pytest.raises(ValueError, match='not'):
+    with pytest.raises(ValueError, match=r'not|Unknown class weight method'):
         compute_class_weights(**args)
 
 
@@ -102,7 +105,10 @@ def test_weights_are_read_from_text_and_files(tmp_path):
     table = tmp_path / 'weights.json'
     table.write_text(json.dumps({'pos_weight': [3, 4]}))
     assert load_class_weights(str(table), key='pos_weight').tolist() == [3, 4]
-    with pytest.raises(ValueError, match="no 'class_weight'"):
+    for bad in ('1,-2', 'nan', True, [1.0, float('inf')]):
+        with pytest.raises(ValueError, match='weight'):
+            load_class_weights(bad)
+    with pytest.raises(ValueError, match="no 'class_weight' entry"):
         load_class_weights(str(table))
     with pytest.raises(ValueError, match=r'missing\.json'):
         load_class_weights('missing.json')
@@ -111,12 +117,13 @@ def test_weights_are_read_from_text_and_files(tmp_path):
 def test_rules_need_the_right_argument_and_statistics(tmp_path):
     file = tmp_path / 'stats.json'
     file.write_text(json.dumps({'pos_counts': [1, 2], 'num_samples': 5}))
+    assert load_class_stats(None) is None
     stats = load_class_stats(str(file))
     assert resolve_class_weights('neg_pos', 'pos_weight', stats).tolist() == [4.0, 1.5]
     assert resolve_class_weights('1,2', 'pos_weight', None).tolist() == [1, 2]
     with pytest.raises(ValueError, match='use inv_freq or effective_num'):
         resolve_class_weights('neg_pos', 'class_weight', stats)
-    with pytest.raises(ValueError, match='class_stats'):
+    with pytest.raises(ValueError, match='requires class stats'):
         resolve_class_weights('inv_freq', 'class_weight')
     file.write_text('[1, 2]')
     with pytest.raises(ValueError, match='pos_counts'):

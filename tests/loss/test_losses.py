@@ -20,6 +20,7 @@ from timm.loss import (
     SoftTargetCrossEntropy,
     TwoWayLoss,
     ZlprLoss,
+    create_classification_loss,
 )
 
 CLASSES = torch.arange(12) % 7
@@ -147,6 +148,8 @@ def test_poly_adds_the_first_term_of_the_series():
     p = torch.where(LABELS > 0, x.sigmoid(), 1 - x.sigmoid())
     expected = -((1 - p) ** 2) * p.log() + 2 * (1 - p) ** 3
     torch.testing.assert_close(PolyBinaryCrossEntropy(gamma=2.0, reduction='none')(x, LABELS), expected)
+    per_image = expected.sum() / len(x)
+    torch.testing.assert_close(PolyBinaryCrossEntropy(gamma=2.0, reduction='batchmean')(x, LABELS), per_image)
 
 
 def test_zlpr_and_two_way_push_positives_above_negatives():
@@ -190,7 +193,7 @@ def test_half_precision_logits_are_not_computed_in_half(name):
     'loss_class', [AsymmetricLossMultiLabel, AsymmetricLossSingleLabel, PolyCrossEntropy, PolyBinaryCrossEntropy]
 )
 def test_unknown_reductions_are_refused(loss_class):
-    with pytest.raises(ValueError, match="reduction='avg'"):
+    with pytest.raises(ValueError, match="Unknown reduction 'avg': use one of"):
         loss_class(reduction='avg')
 
 
@@ -198,3 +201,13 @@ def test_unknown_reductions_are_refused(loss_class):
 def test_impossible_smoothing_is_refused(loss_class):
     with pytest.raises(ValueError, match=r'smoothing=1\.5'):
         loss_class(smoothing=1.5)
+
+
+@pytest.mark.parametrize('loss_type', ['bce', 'asl', 'poly', 'twoway', 'zlpr'])
+def test_second_derivatives_are_finite_without_positives_or_negatives(loss_type):
+    x = torch.tensor([[0.3, -1.0, 2.0], [1.5, 0.2, -0.4], [0.1, 0.9, 0.0]], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    value = create_classification_loss(loss_type, multi_label=True)(x, y)
+    (gradient,) = torch.autograd.grad(value, x, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.sum(), x)
+    assert torch.isfinite(second).all()

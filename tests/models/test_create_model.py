@@ -13,6 +13,7 @@ import timm
 from tests.fill import fill_model, input_image
 from timm.layers import is_exportable, is_no_jit, is_scriptable
 from timm.models import PretrainedCfg, parse_model_name, resolve_pretrained_cfg, safe_model_name
+from timm.models._builder import load_pretrained
 from timm.models._factory import resolve_model_input_args
 
 
@@ -482,9 +483,27 @@ def test_script_options_become_arguments():
     assert timm.create_model(**asked, device='meta').patch_embed.img_size == (96, 96)
     assert 'img_size' not in resolve('test_resnet', {'img_size': 96})
     assert resolve('test_resnet', {'input_size': (1, 64, 64)})['in_chans'] == 1
-    with pytest.raises(ValueError, match='conflicting input channels'):
+    with pytest.raises(ValueError, match='Conflicting input channels: input_size=1, in_chans=3'):
         resolve('test_resnet', {'input_size': (1, 64, 64), 'in_chans': 3})
     with pytest.raises(ValueError, match='channels, height, width'):
         resolve('test_resnet', {'input_size': (64, 64)})
     with pytest.raises(RuntimeError, match='Unknown model'):
         resolve('no_such_model')
+
+
+def test_a_model_of_any_size_is_built_for_the_size_of_its_arguments():
+    options, arguments = {'img_size': 64}, {'img_size': (32, 48), 'dynamic_img_size': True}
+    asked = resolve_model_input_args('vit_tiny_patch16_224', options, **arguments)
+    assert asked['img_size'] == (32, 48)
+    with pytest.raises(ValueError, match='Conflicting input image sizes'):
+        resolve_model_input_args('vit_tiny_patch16_224', options, img_size=(32, 48))
+
+
+def test_a_stem_that_fits_is_loaded_whatever_the_configuration_says(caplog):
+    source, target = (torch.nn.Sequential(torch.nn.Conv2d(4, 2, 3)) for _ in range(2))
+    cfg = {'input_size': (3, 32, 32), 'first_conv': '0', 'state_dict': source.state_dict()}
+    load_pretrained(target, cfg, in_chans=4)
+    assert torch.equal(target[0].weight, source[0].weight)
+    assert 'already match' in caplog.text
+    with pytest.raises(RuntimeError, match='Correct the source pretrained_cfg'):
+        load_pretrained(torch.nn.Sequential(torch.nn.Conv2d(8, 2, 3)), cfg, in_chans=8)

@@ -295,7 +295,7 @@ def test_configurations_say_where_they_come_from(places):
     config = {'architecture': 'resnet10t', 'pretrained_cfg': {'crop_pct': 0.9}, 'num_classes': 7, 'label_names': ['x']}
     (places / 'config.json').write_text(json.dumps({**config, 'model_args': {'in_chans': 1}}))
     put_in_cache(places, 'config.json', (places / 'config.json').read_bytes(), name='a' * 40)
-    cfg = {'crop_pct': 0.9, 'num_classes': 7, 'label_names': ['x']}
+    cfg = {'crop_pct': 0.9, 'num_classes': 7, 'label_names': ['x'], 'input_size': (1, 224, 224)}
     found = hub.load_model_config_from_hf(REPOSITORY)
     assert found == ({**cfg, 'hf_hub_id': REPOSITORY, 'source': 'hf-hub'}, 'resnet10t', {'in_chans': 1})
     found = hub.load_model_config_from_path(places)
@@ -307,7 +307,7 @@ def test_flat_configurations_of_old_are_understood(places):
     (places / 'config.json').write_text(json.dumps(flat))
     cfg, architecture, args = hub.load_model_config_from_path(places)
     assert (architecture, args) == ('resnet10t', {})
-    assert cfg == {'num_classes': 3, 'input_size': [3, 64, 64], 'file': str(places), 'source': 'local-dir'}
+    assert cfg == {'num_classes': 3, 'input_size': (3, 64, 64), 'file': str(places), 'source': 'local-dir'}
 
 
 @pytest.mark.parametrize('text', ['{', '[]', '{"num_classes": 3}', '[' * 100000])

@@ -1,11 +1,15 @@
 """What a model takes as it stands now."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
 import timm
+from timm.layers import resample_abs_pos_embed
 from timm.models import get_model_args, get_model_input_config, get_model_traits
+from timm.models._hub import save_for_hf
 from timm.models._input import get_pretrained_grid_size, update_model_args, update_model_input_size
 
 TINY = {'embed_dim': 48, 'num_heads': 3, 'depth': 1}
@@ -36,6 +40,24 @@ def test_a_transformer_takes_the_size_it_is_set_to():
     assert get_model_args(model)['img_size'] == (96, 80)
     again = timm.create_model('vit_tiny_patch16_224', **get_model_args(model))
     assert again.pos_embed.shape == model.pos_embed.shape
+
+
+@pytest.mark.parametrize('stale', [False, True])
+def test_a_resized_model_comes_back_from_its_folder(tmp_path, stale):
+    model = timm.create_model('vit_tiny_patch16_224', img_size=(32, 48), in_chans=4, **TINY).eval()
+    model.set_input_size((48, 64), patch_size=8)
+    save_for_hf(model, tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    if stale:  # as exports wrote it that kept what training began from
+        config['pretrained_cfg']['input_size'] = [3, 224, 224]
+        (tmp_path / 'config.json').write_text(json.dumps(config))
+    again = timm.create_model(f'local-dir:{tmp_path}', pretrained=True).eval()
+    assert again.pretrained_cfg['input_size'] == (4, 48, 64)
+    x = torch.randn(1, 4, 48, 64)
+    torch.testing.assert_close(again(x), model(x), rtol=0, atol=0)
+    larger = timm.create_model(f'local-dir:{tmp_path}', pretrained=True, img_size=(64, 64))
+    expected = resample_abs_pos_embed(model.pos_embed, [8, 8], [6, 8])
+    torch.testing.assert_close(larger.pos_embed, expected)
 
 
 def test_arguments_tell_the_model_after_its_head_was_replaced():

@@ -227,6 +227,12 @@ def test_other_weights_than_of_image_convolutions_are_refused(shape):
         adapt_input_conv(4, torch.zeros(shape))
 
 
+@pytest.mark.parametrize(('to', 'base'), [(0, 3), (-1, 3), (3, 0), (3, -1)])
+def test_numbers_of_channels_are_positive(to, base):
+    with pytest.raises(ValueError, match=f'positive, got {to} and {base}'):
+        adapt_input_conv(to, torch.zeros(2, 3, 1, 1), base_chans=base)
+
+
 class Branched(nn.Module):
     def __init__(self, child):
         super().__init__()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from timm.engine.flags import flatten, parse
+from timm.engine.command_line import parse
+from timm.engine.flags import flatten
 from timm.engine.options import BenchmarkOptions, InferenceOptions, ValidateOptions
 from timm.engine.train_options import TrainOptions
 

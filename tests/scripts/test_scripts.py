@@ -100,7 +100,7 @@ def test_training_goes_on_where_it_stopped(data, trained, tmp_path):
     assert launch('train', [*options, '--resume', str(trained / 'last.pth.tar')]) == 0
     rows = rows_of(tmp_path / 'more' / 'summary.csv')
     assert [row['epoch'] for row in rows] == ['2']
-    assert launch('train', [*options, '--resume', 'auto']) == 7  # nothing is left to do
+    assert launch('train', [*options, '--resume', 'auto']) == 0  # nothing is left to do
 
 
 def test_a_stopped_training_has_saved_and_goes_on(data, tmp_path):
@@ -288,6 +288,17 @@ def test_a_damaged_image_is_named_in_one_line(data, tmp_path, capsys, workers):
     torch.save(timm.create_model('test_vit', num_classes=2).state_dict(), tmp_path / 'w.pth')
     assert launch('validate', [*options, '--checkpoint', str(tmp_path / 'w.pth')]) == 4
     assert 'red1.png' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_images_of_more_pixels_than_allowed_are_named(data, tmp_path, capsys):
+    options = [*MODEL, '--epochs', '1', '--output', str(tmp_path)]
+    assert launch('train', [str(data), *options, '--max-image-pixels', '1600']) == 0  # 40 x 40
+    assert launch('train', [str(data), *options, '--max-image-pixels', '1599']) == 4
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert '.png' in line
+    assert '40 x 40 pixels' in line
+    assert launch('train', ['--dataset', 'torch/fake_data', *options, '--max-image-pixels', '1599']) == 2
+    assert 'torch/' in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize('script', ['train', 'validate', 'inference', 'benchmark'])

@@ -83,6 +83,8 @@ def test_outputs_are_the_same_frozen(model):
 def test_what_cannot_be_frozen_is_refused(model):
     with pytest.raises(ValueError, match='freeze_batch_norm_2d'):
         freeze(nn.BatchNorm2d(3))
+    with pytest.raises(AssertionError):  # what code written for the reference catches
+        freeze(nn.BatchNorm2d(3))
     with pytest.raises(AttributeError, match='nothing'):
         freeze(model, ['nothing'])
 
@@ -106,7 +108,7 @@ def test_statistics_of_activations_are_collected_by_pattern(model):
     assert avg_sq_ch_mean(model, x, out) == pytest.approx(out.mean((0, 2, 3)).square().mean().item())
     stats = extract_spp_stats(model, ['1'], [avg_ch_var], input_shape=[4, 3, 8, 8])
     assert stats['avg_ch_var'] == pytest.approx([1.0], rel=0.05)
-    with pytest.raises(ValueError, match='1 hook_fn_locs do not go with 2'):
+    with pytest.raises(ValueError, match='Please provide `hook_fns` for each `hook_fn_locs`: got 2 functions for 1'):
         ActivationStatsHook(model, ['0'], [avg_ch_var, avg_sq_ch_mean])
 
 

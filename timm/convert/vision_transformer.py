@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 
+from ._grid import get_pretrained_grid_size
 from ._jax_backbone import load_jax_backbone
 
 __all__ = ['checkpoint_filter_fn', 'load_jax_weights', 'resize_pos_embed']
@@ -237,9 +238,13 @@ def checkpoint_filter_fn(
             if isinstance(model.patch_embed.proj, nn.Conv2d):
                 value = _resample_patches(value, model, interpolation, antialias)
         elif key == 'pos_embed' and model.pos_embed is not None and value.shape[1] != model.pos_embed.shape[1]:
+            old_size = get_pretrained_grid_size(
+                model, state.get('patch_embed.proj.weight'), value.shape[1] - num_prefix
+            )
             value = resample_abs_pos_embed(
                 value,
                 new_size=list(model.patch_embed.grid_size),
+                old_size=None if old_size is None else list(old_size),
                 num_prefix_tokens=num_prefix,
                 interpolation=interpolation,
                 antialias=antialias,

@@ -268,6 +268,8 @@ class KeyedSampler(Sampler[SampleKey]):
         drop_last: Leave out the positions after the last whole batch of all processes.
         repeats: Times in a row that each sample is seen (see `RepeatAugSampler`). The processes then take turns in a
             batch, so that repeats of a sample are spread over them.
+        accumulate: Batches of a process that make one update. With `repeats` they take turns as well: two batches of
+            one process are then those that two processes would have.
     """
 
     def __init__(
@@ -280,6 +282,7 @@ class KeyedSampler(Sampler[SampleKey]):
         rank: int = 0,
         world_size: int = 1,
         repeats: float = 1,
+        accumulate: int = 1,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f'rank {rank} is not one of {world_size} processes')
@@ -291,6 +294,7 @@ class KeyedSampler(Sampler[SampleKey]):
         self.rank = rank
         self.world_size = world_size
         self.repeats = repeats
+        self.accumulate = accumulate
         self.epoch = 0
         self.first_batch = 0
 
@@ -314,7 +318,14 @@ class KeyedSampler(Sampler[SampleKey]):
         return order
 
     def _positions(self, batch: int) -> range:
-        return self._share(batch * self._global_batch, self.batch_size, self.length)
+        if self.repeats == 1:
+            return self._share(batch * self._global_batch, self.batch_size, self.length)
+        turn = batch % self.accumulate
+        first = batch - turn  # of the update; the last update of an epoch may have fewer
+        turns = min(self.accumulate, self._num_batches - first) * self.world_size
+        start = first * self._global_batch
+        stop = min(start + self.batch_size * turns, self.length)
+        return range(start + turn * self.world_size + self.rank, stop, turns)
 
     def _share(self, start: int, size: int, end: int | None = None) -> range:
         """What this process takes, up to `size` positions, of a batch of all processes from `start` on."""
@@ -369,7 +380,8 @@ class KeyedSampler(Sampler[SampleKey]):
     def __len__(self) -> int:
         """Samples of this process in a whole epoch."""
         count = self._num_batches
-        return (count - 1) * self.batch_size + len(self._positions(count - 1)) if count else 0
+        last = (count - 1) // self.accumulate * self.accumulate  # update, which alone may not be full
+        return last * self.batch_size + sum(len(self._positions(batch)) for batch in range(last, count))
 
 
 class _KeyedCollate:

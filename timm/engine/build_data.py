@@ -2,7 +2,7 @@
 """Datasets and loaders from options."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,35 +10,59 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset
 
-from timm.data import FastCollateMixup, KeyedDataset, Mixup, create_dataset, create_loader
+from timm.data import AugMixDataset, FastCollateMixup, ImageRules, KeyedDataset, Mixup, create_dataset, create_loader
+from timm.data.loader import fast_collate
+from timm.data.target_transforms import MultiLabelTarget
 
 from .batches import TrainBatches
+from .build_augment import augmentation, scheduled_sizes
 from .distributed import World
 from .exits import DataError, UsageError
-from .options import BatchOptions, DataOptions
-from .train_options import MixOptions, TrainOptions
+from .options import BatchOptions, DataOptions, LabelOptions
+from .train_options import TrainOptions
 
-__all__ = ['Split', 'build_eval_loader', 'build_mix', 'build_train_batches', 'mixes', 'open_dataset', 'warn_if_same']
+__all__ = [
+    'Split',
+    'build_eval_loader',
+    'build_train_batches',
+    'class_names',
+    'encode_labels',
+    'open_dataset',
+    'warn_if_same',
+]
 
 _logger = logging.getLogger(__name__)
+_STREAMED = ('hfids', 'tfds', 'wds')
+_DECODED_ELSEWHERE = (*_STREAMED, 'torch')
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a dataset to open."""
+    """One part of a dataset to open.
+
+    Attributes:
+        num_samples: Its size, for a stream that does not know it.
+        batch_size: Batches that a stream plans for.
+        repeats: Passes of a stream over it in an epoch.
+        max_batches: Batches of a stream in an epoch, where that is not all of it.
+        target_format: How several labels of an image come, where the reader has to know.
+    """
 
     name: str
     training: bool = False
     num_samples: int | None = None
     batch_size: int = 1
     seed: int = 42
+    repeats: float = 0.0
+    max_batches: int | None = None
+    target_format: str | None = None
 
 
 def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
     """The dataset of a split, not empty.
 
     Raises:
-        UsageError: No dataset is named at all.
+        UsageError: No dataset is named at all, or one that decodes its images itself is to refuse large ones.
         DataError: There is none of that name, or nothing in it.
     """
     root = options.root
@@ -46,6 +70,11 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
         raise UsageError('no data: give the folder of a dataset with --data-dir, or name one with --dataset')
     if root and not options.dataset and not Path(root).exists():
         raise DataError(f'there is no folder or archive {root}')
+    kind, limit = options.dataset.partition('/')[0].lower(), options.max_image_pixels
+    if limit is not None and kind in _DECODED_ELSEWHERE:
+        raise UsageError(
+            f'--max-image-pixels does not reach images of {kind}/: leave it out, for a limit of 89 million'
+        )
     try:
         dataset = create_dataset(
             options.dataset,
@@ -61,8 +90,12 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
             target_key=options.target_key,
             num_samples=split.num_samples,
             trust_remote_code=options.dataset_trust_remote_code,
+            repeats=int(split.repeats),
+            max_steps=split.max_batches if kind in _STREAMED else None,
+            target_format=split.target_format,
+            image_rules=None if limit is None else ImageRules(max_pixels=limit),
         )
-    except (RuntimeError, ValueError, OSError, AssertionError, ImportError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError, ImportError) as error:
         where = ' in '.join(filter(None, (options.dataset, root)))
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise DataError(f'cannot open split {split.name!r} of {where}: {reason}') from error
@@ -79,28 +112,30 @@ def warn_if_same(train: Any, validation: Any) -> None:
         _logger.warning('training and evaluation read the same %d files: the scores say nothing new', len(train))
 
 
-def mixes(options: MixOptions) -> bool:
-    """Whether any mixing of samples is asked for."""
-    return options.mixup > 0 or options.cutmix > 0 or options.cutmix_minmax is not None
+def encode_labels(dataset: Any, labels: LabelOptions, num_classes: int) -> None:
+    """Make rows of 0 and 1 of the targets where an image may have several; a single index is a list of one."""
+    if not labels.multi_label:
+        return
+    encode = MultiLabelTarget(num_classes, dense=labels.target_format == 'multihot')
+    dataset.target_transform = encode if encode.dense else _Listed(encode)
 
 
-def build_mix(options: TrainOptions, num_classes: int) -> Mixup | None:
-    """What mixes the samples of a batch, in the loader where that still has bytes; None where nothing does."""
-    mix, batch = options.mix, options.batch
-    if not mixes(mix):
-        return None
-    if batch.batch_size % 2 and mix.mixup_mode != 'elem':
-        raise UsageError(f'mixing pairs the samples of a batch: --batch-size has to be even, not {batch.batch_size}')
-    return (Mixup if batch.no_prefetcher else FastCollateMixup)(
-        mixup_alpha=mix.mixup,
-        cutmix_alpha=mix.cutmix,
-        cutmix_minmax=mix.cutmix_minmax,
-        prob=mix.mixup_prob,
-        switch_prob=mix.mixup_switch_prob,
-        mode=mix.mixup_mode,
-        label_smoothing=options.smoothing.smoothing,
-        num_classes=num_classes,
-    )
+@dataclass
+class _Listed:
+    """Takes a class index, as a folder gives it, for a list of one; workers get it by pickle."""
+
+    encode: Callable[[Any], Any]
+
+    def __call__(self, target: Any) -> Any:
+        return self.encode([target] if isinstance(target, int) else target)
+
+
+def class_names(dataset: Any) -> list[str]:
+    """The names of a dataset's classes by index; empty where it does not know them all."""
+    found: Mapping[Any, int] = getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
+    by_index = {index: str(name) for name, index in found.items()}
+    known = by_index.keys() == set(range(len(by_index)))
+    return [by_index[i] for i in range(len(by_index))] if known else []
 
 
 def build_train_batches(
@@ -114,38 +149,31 @@ def build_train_batches(
     """Training batches, keyed by position where the dataset has an index."""
     batch, augment, seed = options.batch, options.augment, options.run.seed
     streamed = isinstance(dataset, IterableDataset)
-    plain = augment.no_aug or not augment.train_interpolation
-    loader = create_loader(
-        dataset if streamed else KeyedDataset(dataset, seed),
-        preprocessing['input_size'],
-        batch.batch_size,
-        is_training=True,
-        no_aug=augment.no_aug,
-        re_prob=augment.reprob,
-        re_mode=augment.remode,
-        re_count=augment.recount,
-        train_crop_mode=augment.train_crop_mode,
-        scale=augment.scale,
-        ratio=augment.ratio,
-        hflip=augment.hflip,
-        vflip=augment.vflip,
-        color_jitter=augment.color_jitter,
-        color_jitter_prob=augment.color_jitter_prob,
-        grayscale_prob=augment.grayscale_prob,
-        gaussian_blur_prob=augment.gaussian_blur_prob,
-        auto_augment=augment.aa,
-        interpolation=preprocessing['interpolation'] if plain else augment.train_interpolation,
-        mean=preprocessing['mean'],
-        std=preprocessing['std'],
-        num_workers=batch.workers,
-        distributed=world.size > 1,
-        collate_fn=mix if isinstance(mix, FastCollateMixup) else None,
-        pin_memory=batch.pin_mem,
-        device=world.device,
-        img_dtype=dtype or torch.float32,
-        use_prefetcher=not batch.no_prefetcher,
-        persistent_workers=not streamed,
-    )
+    collate = mix if isinstance(mix, FastCollateMixup) else None
+    if augment.aug_splits > 1:
+        dataset = AugMixDataset(dataset, augment.aug_splits)
+        collate = fast_collate  # also of floats: views come one after the other
+    try:
+        loader = create_loader(
+            dataset if streamed else KeyedDataset(dataset, seed),
+            preprocessing['input_size'],
+            batch.batch_size,
+            is_training=True,
+            **augmentation(options, preprocessing),
+            num_workers=batch.workers,
+            distributed=world.size > 1,
+            collate_fn=collate,
+            pin_memory=batch.pin_mem,
+            device=world.device,
+            img_dtype=dtype or torch.float32,
+            use_prefetcher=not batch.no_prefetcher,
+            persistent_workers=not streamed,
+            fast_resize=batch.fast_resize,
+            worker_seeding=options.run.worker_seeding,
+            **({} if streamed else scheduled_sizes(options, preprocessing['input_size'])),
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UsageError(f'cannot load the training images like this: {error}') from error
     return TrainBatches(loader, batch.grad_accum_steps, mix, options.mix.mixup_off_epoch, seed, world.rank)
 
 
@@ -159,6 +187,8 @@ def build_eval_loader(
     **more: Any,
 ) -> Any:
     """A loader over all of a dataset in order, prepared for evaluation; `more` goes to `create_loader`."""
+    if options.worker_type == 'thread' and isinstance(dataset, IterableDataset):
+        raise UsageError('--worker-type thread needs images by index, which this dataset streams: leave it out')
     if world.size > 1 and not isinstance(dataset, IterableDataset):
         dataset = KeyedDataset(dataset)  # shares the samples out without repeating any
     return create_loader(
@@ -178,5 +208,7 @@ def build_eval_loader(
         img_dtype=dtype or torch.float32,
         use_prefetcher=not options.no_prefetcher,
         persistent_workers=options.workers > 0,
+        fast_resize=options.fast_resize,
+        worker_type=options.worker_type,
         **more,
     )

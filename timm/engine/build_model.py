@@ -10,10 +10,12 @@ from torch import nn
 
 import timm
 from timm.data import resolve_data_config
+from timm.data.loader import adapt_to_chs
 from timm.layers import apply_test_time_pool, set_fast_norm
 from timm.models import load_checkpoint
 from timm.utils import reparameterize_model, set_jit_fuser
 
+from .checkpoint import read_checkpoint
 from .exits import CheckpointError, UsageError, nearest
 from .options import DeviceOptions, ModelOptions
 
@@ -70,7 +72,10 @@ def resolve_preprocessing(
         preprocessing: dict[str, Any] = resolve_data_config(dict(arguments), model=model, use_test_size=use_test_size)
     except (AssertionError, ValueError) as error:
         raise UsageError(f'these options of the input do not go together: {error or type(error).__name__}') from error
-    size = tuple(preprocessing['input_size'][1:])
+    channels, *sides = preprocessing['input_size']
+    for name in ('mean', 'std'):
+        preprocessing[name] = adapt_to_chs(preprocessing[name], channels)
+    size = tuple(sides)
     if size != _published_size(model):
         _set_size(model, size)
     return preprocessing
@@ -100,21 +105,30 @@ def load_weights(model: nn.Module, path: str, size: tuple[int, ...], use_ema: bo
         UsageError: There is no such file.
         CheckpointError: It cannot be read or does not fit.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise UsageError(f'there is no checkpoint {path}')
     published = _published_size(model)
     try:
         try:
-            load_checkpoint(model, path, use_ema=use_ema)
+            _load(model, path, use_ema)
         except RuntimeError:
             if published in (None, size) or not hasattr(model, 'set_input_size'):
                 raise
             _set_size(model, published)
-            load_checkpoint(model, path, use_ema=use_ema)
+            _load(model, path, use_ema)
             _set_size(model, size)
     except (RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
         reason = ' '.join(str(error).split())[:400]
         raise CheckpointError(f'checkpoint {path} does not fit model {type(model).__name__}: {reason}') from error
+
+
+def _load(model: nn.Module, path: str, use_ema: bool) -> None:
+    """Load a file of weights, or a checkpoint in shards, which is a folder."""
+    if Path(path).is_file():
+        load_checkpoint(model, path, use_ema=use_ema)
+        return
+    state = read_checkpoint(path)
+    model.load_state_dict(state.get('state_dict_ema', state['state_dict']) if use_ema else state['state_dict'])
 
 
 def finish_model(

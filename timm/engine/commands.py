@@ -2,17 +2,22 @@
 """The commands behind the scripts: options first, then what they need, so that mistakes and --help are quick."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from .exits import exit_code
-from .flags import parse
+from .command_line import parse
+from .exits import EXIT_CODES, exit_code
+from .flags import in_vain
+from .folder import starting
 from .options import BenchmarkOptions, InferenceOptions, ValidateOptions
 from .train_options import TrainOptions
 
 __all__ = ['COMMANDS', 'Command', 'launch']
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,17 @@ class Command:
         options: The record of what it can be told.
         module: Module of this package whose `run(options)` does the work.
         doc: What it does, in one sentence.
+        guard: What holds while it runs, from before anything is loaded; `run` takes what it gives as well.
     """
 
     options: type[Any]
     module: str
     doc: str
+    guard: Callable[[Any], AbstractContextManager[Any]] | None = None
 
 
 COMMANDS = {
-    'train': Command(TrainOptions, 'training', 'Train a model on a dataset.'),
+    'train': Command(TrainOptions, 'training', 'Train a model on a dataset.', starting),
     'validate': Command(ValidateOptions, 'validation', 'Measure the accuracy of one model, or of many, on a dataset.'),
     'predict': Command(InferenceOptions, 'inference', 'Predict the classes of the images in a folder.'),
     'benchmark': Command(BenchmarkOptions, 'benchmark', 'Measure the speed of models, and count what they compute.'),
@@ -44,12 +51,19 @@ def launch(name: str, argv: Sequence[str] | None = None, program: str | None = N
     program = program or f'{name}.py'
 
     def work() -> int:
-        options = parse(command.options, argv, program, command.doc)
+        options = parse(command.options, argv, program, command.doc, EXIT_CODES)
+        with ExitStack() as stack:
+            guarded = [stack.enter_context(command.guard(options))] if command.guard is not None else []
+            return run(options, *guarded)
+
+    def run(options: Any, *guarded: Any) -> int:
         utils: Any = import_module('timm.utils')
         utils.setup_default_logging()
         logging.getLogger('matplotlib').setLevel(logging.WARNING)
+        for line in in_vain(options):
+            _logger.warning(line)
         module: Any = import_module(f'timm.engine.{command.module}')
-        module.run(options)
+        module.run(options, *guarded)
         return 0
 
     return exit_code(work, program)

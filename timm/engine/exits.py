@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    'EXIT_CODES',
     'CheckpointError',
     'DataError',
     'FolderInUse',
     'NonFiniteError',
+    'PeerError',
     'RunError',
     'Stopped',
     'StorageError',
@@ -20,6 +22,18 @@ __all__ = [
     'exit_code',
     'nearest',
 ]
+
+
+EXIT_CODES = """exit status:
+  0   done
+  2   arguments that cannot be meant
+  3   a loss, gradient or weight that is no number; the checkpoints are those from before
+  4   data that is missing, damaged or not that of the checkpoint
+  5   a file that could not be written
+  6   the output folder is in use by another run
+  7   no sound checkpoint where one was asked for
+  75  stopped on request (SIGTERM, SIGUSR1, SIGINT) and saved: run the same command with --resume auto to go on
+Anything else is an error. torchrun has a status of its own and prints those of its processes."""
 
 
 class RunError(Exception):
@@ -65,9 +79,17 @@ class CheckpointError(RunError):
 
 
 class Stopped(RunError):
-    """A run that was asked to stop and has saved its state: the same command with --resume goes on."""
+    """A run that was asked to stop and has saved its state: the same command with --resume auto goes on."""
 
     code = 75
+
+
+class PeerError(RunError):
+    """A process that ends because another one did, for the reason that is named; `code` is that one's."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:

@@ -1,10 +1,8 @@
 # pyright: strict
-"""Option records to command-line flags, to and from YAML: one declaration of each option, three ways to give it."""
+"""Option records as flags, and to and from YAML: one declaration of each option, three ways to give it."""
 
-import argparse
-import ast
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -17,11 +15,10 @@ __all__ = [
     'Flag',
     'about',
     'build_options',
-    'build_parser',
     'flag',
     'flags_of',
     'flatten',
-    'parse',
+    'in_vain',
     'read_yaml',
     'to_yaml',
     'without',
@@ -45,12 +42,15 @@ def about(
     positional: bool = False,
     low: float | None = None,
     high: float | None = None,
+    ignored: str = '',
 ) -> dict[str, Any]:
     """Metadata of a field that is a flag.
 
-    Further spellings are `names`; `const` is what the bare flag means; `low` and `high` bound each value.
+    Further spellings are `names`; `const` is what the bare flag means; `low` and `high` bound each value; `ignored`
+    says why a flag that older scripts took has no effect.
     """
-    return {'doc': doc, 'names': names, 'const': const, 'positional': positional, 'low': low, 'high': high}
+    bounds = {'low': low, 'high': high}
+    return {'doc': doc, 'names': names, 'const': const, 'positional': positional, **bounds, 'ignored': ignored}
 
 
 def flag(default: Any, doc: str, *names: str, **more: Any) -> Any:
@@ -76,6 +76,7 @@ class Flag:
         choices: The only values it may have, if they are few.
         low: The smallest value.
         high: The largest value.
+        ignored: Why it has no effect; '' for all that have one.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Flag:
     positional: bool
     low: float | None
     high: float | None
+    ignored: str
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ class Flag:
         if not isinstance(value, (list, tuple)):
             raise ValueError('a list')
         values: list[Any] = [self._read_one(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
-        if not values or (self.count and len(values) != self.count):
+        if (not values and self.default != ()) or (self.count and len(values) != self.count):
             raise ValueError(f'a list of {self.count or "one or more"} values')
         return tuple(values)
 
@@ -166,60 +168,6 @@ def flags_of(script: type) -> dict[str, Flag]:
     return found
 
 
-def _key_value(text: str) -> tuple[str, Any]:
-    """'key=value', the value read as a Python literal where it is one."""
-    key, equals, value = text.partition('=')
-    if not equals or not key.isidentifier():
-        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
-    try:
-        return key, ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-        return key, value
-
-
-class _Collect(argparse.Action):
-    """Stores key=value items as a dict."""
-
-    def __call__(self, _parser: Any, namespace: Any, values: Any, _option: str | None = None) -> None:
-        setattr(namespace, self.dest, dict(values))
-
-
-def _keywords(option: Flag) -> dict[str, Any]:
-    """The keywords of `add_argument` for an option."""
-    doc = option.doc.replace('%', '%%')
-    if option.positional:
-        return {'nargs': '?', 'help': doc}
-    keywords: dict[str, Any] = {'dest': option.name, 'default': option.default}
-    if option.base is bool:
-        return keywords | {'action': 'store_true', 'help': doc}
-    if option.base is dict:
-        return keywords | {'nargs': '*', 'type': _key_value, 'action': _Collect, 'metavar': 'KEY=VALUE', 'help': doc}
-    if option.default not in (None, ''):
-        doc += ' (%(default)s)'
-    keywords |= {'type': option.base, 'choices': option.choices, 'help': doc}
-    if option.choices is None:
-        keywords['metavar'] = option.base.__name__.upper()
-    if option.count != 1:
-        keywords['nargs'] = option.count or '+'
-    elif option.const is not None:
-        keywords |= {'nargs': '?', 'const': option.const}
-    return keywords
-
-
-def build_parser(script: type, program: str, description: str | None = None) -> argparse.ArgumentParser:
-    """The command line of a script, grouped as its records are."""
-    parser = argparse.ArgumentParser(
-        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('-c', '--config', default='', metavar='FILE', help='YAML file of options; flags go before it')
-    groups: dict[str, Callable[..., Any]] = {}
-    for holder in dataclasses.fields(script):
-        groups[holder.name] = parser.add_argument_group(holder.name, type(holder.default).__doc__).add_argument
-    for option in flags_of(script).values():
-        groups[option.part](*option.spellings, **_keywords(option))
-    return parser
-
-
 def read_yaml(path: str | Path, script: type) -> dict[str, Any]:
     """The options in a YAML file, checked against the script's.
 
@@ -268,19 +216,11 @@ def build_options(script: type[Options], values: Mapping[str, Any], source: str 
     return script(**parts)
 
 
-def parse(
-    script: type[Options], argv: Sequence[str] | None = None, program: str = '', description: str | None = None
-) -> Options:
-    """The options on a command line: flags first, then the file of `--config`, then the script's defaults."""
-    parser = build_parser(script, program, description)
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument('-c', '--config', default='')
-    config: str = early.parse_known_args(argv)[0].config
-    if config:
-        parser.set_defaults(**read_yaml(config, script))
-    values = vars(parser.parse_args(argv))
-    del values['config']
-    return build_options(script, values, 'the command line')
+def in_vain(options: Any) -> list[str]:
+    """A line for each option that is set and has no effect, which says why."""
+    told = flatten(options)
+    flags = [option for option in flags_of(options.__class__).values() if option.ignored]
+    return [f'{o.spellings[-1]} has no effect: {o.ignored}' for o in flags if told[o.name] != o.default]
 
 
 def flatten(options: Any) -> dict[str, Any]:

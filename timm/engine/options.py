@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .flags import about, flag, without
+from .result_options import BenchOptions, DetailOptions, EvaluateOptions, PredictOptions
 
 __all__ = [
     'BatchOptions',
@@ -18,11 +19,15 @@ __all__ = [
     'BenchmarkOptions',
     'CheckpointOptions',
     'DataOptions',
+    'DetailOptions',
     'DeviceOptions',
     'EvaluateOptions',
     'InferenceOptions',
+    'LabelOptions',
     'ModelOptions',
     'OptimOptions',
+    'PastOptions',
+    'PatchOptions',
     'PredictOptions',
     'PreprocessOptions',
     'RegularizeOptions',
@@ -45,6 +50,9 @@ class DataOptions:
     input_key: str | None = flag(None, 'field of a sample that holds the image')
     target_key: str | None = flag(None, 'field of a sample that holds the label')
     dataset_trust_remote_code: bool = flag(False, 'let datasets of the hub run their own code')
+    max_image_pixels: int | None = flag(
+        None, 'refuse images of more pixels, by their header; by default 89 million', low=1
+    )
 
     @property
     def root(self) -> str | None:
@@ -74,6 +82,22 @@ class ModelOptions:
     model_kwargs: dict[str, Any] = field(
         default_factory=dict[str, Any], metadata=about("further arguments of the model's constructor")
     )
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What is told of an image."""
+
+    task: Literal['classification', 'multilabel'] = flag('classification', 'one label for each image, or several')
+    target_format: Literal['indices', 'multihot'] = flag(
+        'indices', 'several labels come as indices, or as a number for each class (multihot)'
+    )
+    multilabel_threshold: float = flag(0.5, 'probability from which on a label counts as found', low=0, high=1)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.task == 'multilabel'
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,8 @@ class BatchOptions:
     workers: int = flag(4, 'processes that load samples; 0: load in the main process', '-j', low=0)
     pin_mem: bool = flag(False, 'pin host memory, for faster copies to a GPU')
     no_prefetcher: bool = flag(False, 'normalise in the workers instead of on the device')
+    worker_type: Literal['process', 'thread'] = flag('process', 'what loads an evaluation: process or thread')
+    fast_resize: bool = flag(False, 'resize sooner with torch; pixels are up to 2 of 255 off those of PIL')
 
 
 @dataclass(frozen=True)
@@ -123,6 +149,31 @@ class DeviceOptions:
     torchscript: bool = flag(False, 'script the model')
     fuser: str = flag('', 'fuser of scripted models: te, old or nvfuser')
     fast_norm: bool = flag(False, 'norm layers compute in the lower precision')
+
+
+@dataclass(frozen=True)
+class PatchOptions:
+    """Batches of patches instead of square images (NaFlex), for models that take images of any proportions."""
+
+    naflex_loader: bool = flag(False, 'load sequences of patches; images keep their proportions')
+    naflex_max_seq_len: int = flag(576, 'patches of an image in an evaluation, at most', low=1)
+    naflex_train_seq_lens: tuple[int, ...] = flag(
+        (128, 256, 576, 784, 1024), 'sequence lengths that the batches of a training draw from', low=1
+    )
+    naflex_patch_sizes: tuple[int, ...] | None = flag(None, 'patch sizes that they draw from', low=1)
+    naflex_patch_size_probs: tuple[float, ...] | None = flag(None, 'how likely each of these is', low=0)
+    naflex_loss_scale: Literal['none', 'sqrt', 'linear'] = flag(
+        'linear', 'how the weight of a batch grows with its samples over --batch-size'
+    )
+    naflex_patchify_channels_first: bool = flag(False, 'order the numbers of a patch by channel instead of by pixel')
+
+
+@dataclass(frozen=True)
+class PastOptions:
+    """What older scripts took, and is done differently now."""
+
+    num_gpu: int = flag(1, 'devices to compute on', low=1, ignored='a process computes on one device, see --device')
+    aot_autograd: bool = flag(False, 'compile the model, as functorch did', ignored='--torchcompile does this now')
 
 
 @dataclass(frozen=True)
@@ -163,71 +214,6 @@ class RegularizeOptions:
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
-    """What validation reports."""
-
-    test_pool: bool = flag(False, 'pool at test time over a larger map')
-    tf_preprocessing: bool = flag(False, 'preprocess with TensorFlow, as the first EfficientNets were')
-    reparam: bool = flag(False, 'merge training-time branches first')
-    log_freq: int = flag(10, 'batches between lines of the log', low=1)
-    results_file: str = flag('', 'file for the results')
-    results_format: Literal['csv', 'json'] = flag('csv', 'its format')
-    real_labels: str = flag('', 'JSON file of the ImageNet ReaL labels')
-    valid_labels: str = flag('', 'text file of the class indices that count')
-    retry: bool = flag(False, 'try again with a smaller batch where memory runs out')
-    seed: int = flag(42, 'random seed')
-    metrics_avg: Literal['micro', 'macro', 'weighted'] | None = flag(
-        None, 'precision, recall and F1 averaged like this'
-    )
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Which predictions are written, and how."""
-
-    test_pool: bool = flag(False, 'pool at test time over a larger map')
-    log_freq: int = flag(10, 'batches between lines of the log', low=1)
-    results_dir: str | None = flag(None, 'folder for the results')
-    results_file: str | None = flag(None, 'name of the result files; the extension follows the format')
-    results_format: tuple[str, ...] = flag(('csv',), 'formats: csv, json, json-split, parquet')
-    results_separate_col: bool = flag(False, 'one column for each rank of the top-k')
-    topk: int = flag(1, 'predictions per image; 0: the score of every class', low=0)
-    fullname: bool = flag(False, 'keep the folders in the names of the images')
-    filename_col: str = flag('filename', 'title of the column of names')
-    index_col: str = flag('index', 'title of the column of class indices')
-    label_col: str = flag('label', 'title of the column of class names')
-    output_col: str | None = flag(None, 'title of the column of scores; by default prob or logit')
-    output_type: Literal['prob', 'logit'] = flag('prob', 'scores: prob or logit')
-    label_type: Literal['none', 'name', 'description', 'detailed'] = flag(
-        'description', 'class names: none, name, description or detailed'
-    )
-    include_index: bool = flag(False, 'add the class indices')
-    exclude_output: bool = flag(False, 'leave out the scores')
-    no_console_results: bool = flag(False, 'do not print the predictions')
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """What is timed."""
-
-    model_list: str = flag('', 'text file of model names, or a wildcard; goes before --model')
-    bench: Literal['both', 'inference', 'train', 'profile'] = flag(
-        'both', 'what is timed: inference, train, both; or profile, which counts without timing'
-    )
-    detail: bool = flag(False, 'split a training step into forward, backward and update')
-    no_retry: bool = flag(False, 'do not try again with a smaller batch where memory runs out')
-    results_file: str = flag('', 'file for the results')
-    results_format: Literal['csv', 'json'] = flag('csv', 'its format: csv or json')
-    num_warm_iter: int = flag(10, 'steps before the clock starts', low=0)
-    num_bench_iter: int = flag(40, 'steps that are timed', low=1)
-    precision: Literal['float32', 'amp', 'amp_bfloat16', 'float16', 'bfloat16'] = flag(
-        'float32', 'amp, amp_bfloat16, float32, float16 or bfloat16'
-    )
-    grad_checkpointing: bool = flag(False, 'compute activations twice instead of keeping them')
-    reparam: bool = flag(False, 'merge training-time branches first')
-
-
-@dataclass(frozen=True)
 class ValidateOptions:
     """What validate.py takes."""
 
@@ -240,7 +226,20 @@ class ValidateOptions:
         default=BatchOptions(batch_size=256), metadata=without('validation_batch_size', 'grad_accum_steps')
     )
     device: DeviceOptions = field(default=DeviceOptions())
+    labels: LabelOptions = field(default=LabelOptions())
+    patches: PatchOptions = field(
+        default=PatchOptions(),
+        metadata=without(
+            'naflex_train_seq_lens',
+            'naflex_patch_sizes',
+            'naflex_patch_size_probs',
+            'naflex_loss_scale',
+            'naflex_patchify_channels_first',
+        ),
+    )
     evaluate: EvaluateOptions = field(default=EvaluateOptions())
+    details: DetailOptions = field(default=DetailOptions())
+    past: PastOptions = field(default=PastOptions())
 
 
 @dataclass(frozen=True)
@@ -261,6 +260,7 @@ class InferenceOptions:
     )
     device: DeviceOptions = field(default=DeviceOptions(), metadata=without('fast_norm'))
     predict: PredictOptions = field(default=PredictOptions())
+    past: PastOptions = field(default=PastOptions())
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,15 @@ class BenchmarkOptions:
     )
     batch: BatchOptions = field(
         default=BatchOptions(batch_size=256),
-        metadata=without('validation_batch_size', 'grad_accum_steps', 'workers', 'pin_mem', 'no_prefetcher'),
+        metadata=without(
+            'validation_batch_size',
+            'grad_accum_steps',
+            'workers',
+            'pin_mem',
+            'no_prefetcher',
+            'worker_type',
+            'fast_resize',
+        ),
     )
     device: DeviceOptions = field(default=DeviceOptions(), metadata=without('model_dtype'))
     optim: OptimOptions = field(
@@ -284,3 +292,4 @@ class BenchmarkOptions:
     )
     smoothing: SmoothingOptions = field(default=SmoothingOptions())
     regularize: RegularizeOptions = field(default=RegularizeOptions())
+    past: PastOptions = field(default=PastOptions(), metadata=without('num_gpu'))

@@ -65,8 +65,14 @@ class Precision:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
         return model  # pyright: ignore[reportUnknownVariableType]
 
-    def place_input(self, x: Tensor) -> Tensor:
-        """A batch of images where and as the model wants them; nothing is copied that is right already."""
+    def place_input(self, x: Any) -> Any:
+        """A batch of images where and as the model wants them; nothing is copied that is right already.
+
+        Of a batch of patches, which is a dict, every tensor is placed.
+        """
+        if isinstance(x, dict):
+            parts: dict[str, Any] = x  # pyright: ignore[reportUnknownVariableType]
+            return {name: self.place_input(part) if isinstance(part, Tensor) else part for name, part in parts.items()}
         dtype = self.dtype if x.is_floating_point() else None
         memory_format = self.memory_format if x.ndim == 4 else torch.preserve_format
         return x.to(self.device, dtype, non_blocking=True, memory_format=memory_format)

@@ -1,6 +1,7 @@
 # pyright: strict
 """What a run says: progress on a terminal or as plain lines, a row of figures per epoch in CSV and JSONL, a picture."""
 
+import contextlib
 import json
 import logging
 import sys
@@ -16,6 +17,7 @@ from timm.utils import trim_summary, update_summary
 
 from .curves import can_draw, draw_curves
 from .tables import print_json
+from .trackers import Tracker
 
 __all__ = ['EpochRow', 'Progressbar', 'Reporter', 'print_epochs']
 
@@ -95,11 +97,13 @@ class Reporter:
     Args:
         folder: Where they go; None writes nothing, and says nothing either.
         log_interval: Updates between lines of the log.
+        trackers: Where the figures go beside these files.
     """
 
-    def __init__(self, folder: Path | None, log_interval: int = 50) -> None:
+    def __init__(self, folder: Path | None, log_interval: int = 50, trackers: Sequence[Tracker] = ()) -> None:
         self.folder = folder
         self.log_interval = log_interval
+        self.trackers = trackers
         self.rows: list[dict[str, Any]] = []
         self._draws = folder is not None and can_draw()
         if folder is not None and not self._draws:
@@ -113,7 +117,7 @@ class Reporter:
         if csv.is_file():
             trim_summary(csv, first_epoch)
         if lines.is_file():
-            rows = [json.loads(line) for line in lines.read_text(encoding='utf-8').splitlines() if line.strip()]
+            rows = _whole_rows(lines.read_text(encoding='utf-8'))
             self.rows = [row for row in rows if row['epoch'] < first_epoch]
             aside = lines.with_name(f'tmp-{lines.name}')
             aside.write_text(''.join(json.dumps(row) + '\n' for row in self.rows), encoding='utf-8')
@@ -135,6 +139,22 @@ class Reporter:
             file.write(json.dumps(flat) + '\n')
         if self._draws and len(self.rows) > 1:
             draw_curves(self.folder / 'curves.png', self.rows)
+        for tracker in self.trackers:
+            tracker.epoch(flat)
+
+    def close(self) -> None:
+        """The run is over."""
+        for tracker in self.trackers:
+            tracker.close()
+
+
+def _whole_rows(text: str) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; a line that a power cut left unfinished is none."""
+    rows: list[dict[str, Any]] = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def print_epochs(rows: Sequence[EpochRow], metric: str) -> None:

@@ -2,29 +2,36 @@
 """What train.py can be told: the records that only training takes, and TrainOptions, which holds all of them."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from .flags import flag, without
+from .flags import about, flag, without
+from .loss_options import ClassWeightOptions, DistillOptions, LossOptions
 from .options import (
     BatchOptions,
     DataOptions,
     DeviceOptions,
+    LabelOptions,
     ModelOptions,
     OptimOptions,
+    PatchOptions,
     PreprocessOptions,
     RegularizeOptions,
     SmoothingOptions,
 )
+from .safety_options import SafetyOptions
 
 __all__ = [
     'AugmentOptions',
+    'BatchNormOptions',
     'EmaOptions',
-    'LossOptions',
     'MixOptions',
     'ParallelOptions',
+    'PastTrainOptions',
     'RunOptions',
     'ScheduleOptions',
+    'SizeOptions',
     'StartOptions',
+    'TrackOptions',
     'TrainOptions',
     'TrainSplitOptions',
 ]
@@ -45,6 +52,9 @@ class StartOptions:
     """Which weights and which epoch a training starts from."""
 
     pretrained_path: str | None = flag(None, 'file that stands for the published weights; a head that differs is left')
+    pretrained_cfg_overlay: dict[str, Any] = field(
+        default_factory=dict[str, Any], metadata=about('changes to the configuration of the published weights')
+    )
     initial_checkpoint: str = flag('', 'weights to load into the finished model; every tensor has to fit')
     resume: str = flag('', "checkpoint to go on from; 'auto': the newest sound one in the output folder")
     no_resume_opt: bool = flag(False, 'resume the weights, but neither optimizer nor loss scale')
@@ -55,14 +65,27 @@ class StartOptions:
 
 @dataclass(frozen=True)
 class ParallelOptions:
-    """How several processes work together; they are started by torchrun or SLURM."""
+    """How processes and devices work together; processes are started by torchrun or SLURM."""
 
+    device_modules: tuple[str, ...] | None = flag(None, 'Python modules to import first, for devices that need them')
+    synchronize_step: bool = flag(
+        False, 'wait for the device after every update', ignored='every update waits, since it looks at its loss'
+    )
     local_rank: int = flag(0, 'rank on this machine, set by older launchers', '--local_rank')
     no_ddp_bb: bool = flag(False, 'do not broadcast buffers at every forward pass')
     sync_bn: bool = flag(False, 'batch norm over all processes')
     dist_bn: Literal['reduce', 'broadcast', ''] = flag(
         'reduce', 'batch-norm statistics after each epoch: reduce, broadcast, or empty for neither'
     )
+
+
+@dataclass(frozen=True)
+class BatchNormOptions:
+    """How batch norms count."""
+
+    bn_momentum: float | None = flag(None, 'momentum of the running statistics', low=0, high=1)
+    bn_eps: float | None = flag(None, 'what is added to the variance', low=0)
+    split_bn: bool = flag(False, 'statistics of its own for each augmentation split')
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,11 @@ class ScheduleOptions:
     lr_k_decay: float = flag(1.0, 'exponent of k-decay, for cosine and poly')
     warmup_lr: float = flag(1e-5, 'rate that warm-up starts from', low=0)
     min_lr: float = flag(0, 'lowest rate', low=0)
+    lr_decay_fn: str | None = flag(None, 'wsd, rsqrt: form of the last decay: 1-sqrt, linear or cosine')
+    lr_stable_timescale: float | None = flag(None, 'rsqrt: epochs in which the rate falls to 0.7', low=1e-6)
     epochs: int = flag(300, 'epochs of the schedule', low=1)
+    stop_epoch: int | None = flag(None, 'epoch after which training ends, though the schedule goes on', low=1)
+    epoch_repeats: float = flag(0.0, 'passes over a streamed dataset in one epoch; 0: one', low=0)
     warmup_epochs: int = flag(5, 'epochs of warm-up', low=0)
     warmup_prefix: bool = flag(False, 'warm-up comes before the schedule instead of taking its first epochs')
     cooldown_epochs: int = flag(0, 'epochs at the lowest rate after the schedule', low=0)
@@ -101,6 +128,9 @@ class AugmentOptions:
     """How training images are changed."""
 
     no_aug: bool = flag(False, 'no augmentation at all')
+    aug_repeats: float = flag(0, 'times that each image is seen in a row; 0: once', low=0)
+    aug_splits: int = flag(0, 'views of each image in a batch, the first one plain; 0 or at least 2', low=0)
+    resplit: bool = flag(False, 'erase nothing in the first view')
     train_crop_mode: str | None = flag(None, 'training crop: rrc, rkrc or rkrr')
     scale: tuple[float, float] = flag((0.08, 1.0), 'range of the area of a random crop')
     ratio: tuple[float, float] = flag((0.75, 1.33), 'range of its width over its height')
@@ -131,13 +161,21 @@ class MixOptions:
 
 
 @dataclass(frozen=True)
-class LossOptions:
-    """What is minimised."""
+class SizeOptions:
+    """Images of several sizes, one for each batch, and epochs of a given length."""
 
-    bce_loss: bool = flag(False, 'binary cross entropy per class')
-    bce_sum: bool = flag(False, 'sum it over the classes instead of taking the mean')
-    bce_target_thresh: float | None = flag(None, 'targets above this count as 1, others as 0')
-    bce_pos_weight: float | None = flag(None, 'weight of positive targets')
+    train_img_sizes: tuple[int, ...] | None = flag(None, 'image sizes that the batches of a training draw from', low=1)
+    train_batch_sizes: tuple[int, ...] | None = flag(None, 'batch size of each; --batch-size by default', low=1)
+    train_size_probs: tuple[float, ...] | None = flag(None, 'how likely each is', low=0)
+    train_size_schedule: Literal['constant', 'progressive'] = flag(
+        'constant', 'the same chances in all epochs, or from the first size to the last'
+    )
+    train_size_schedule_spread: float = flag(0.65, 'progressive: deviation, in sizes, from where it is', low=0)
+    train_size_random_mix: float = flag(0.1, 'progressive: share of equal chances mixed in', low=0, high=1)
+    train_batches_per_epoch: int | None = flag(None, 'batches in an epoch', '--train-steps-per-epoch', low=1)
+    variable_batch_loss_scale: Literal['none', 'sqrt', 'linear'] = flag(
+        'none', 'how the weight of a batch grows with its samples over --batch-size'
+    )
 
 
 @dataclass(frozen=True)
@@ -161,8 +199,35 @@ class RunOptions:
     checkpoint_hist: int = flag(10, 'checkpoints that are kept', low=1)
     output: str = flag('', 'folder of all runs; by default ./output/train')
     experiment: str = flag('', 'folder of this run inside it; by default date, model and size')
+    save_epochs: tuple[int, ...] | None = flag(None, 'numbers of epochs done at which a checkpoint is kept', low=1)
+    save_images: bool = flag(False, 'write the images of a batch at every line of the log')
+    tta: int = flag(0, 'views of each image whose outputs are averaged in an evaluation: 2, 5 or 10', low=0)
+    worker_seeding: Literal['all', 'part'] = flag(
+        'all', 'generators that a worker seeds; what images draw follows from their place in the epoch anyway'
+    )
+    use_multi_epochs_loader: bool = flag(
+        False, 'keep workers from epoch to epoch', ignored='the workers of a dataset with an index are kept'
+    )
     eval_metric: str = flag('top1', 'figure that ranks the checkpoints')
     grad_checkpointing: bool = flag(False, 'compute activations twice instead of keeping them')
+
+
+@dataclass(frozen=True)
+class PastTrainOptions:
+    """What older scripts took under another name."""
+
+    drop_connect: float | None = flag(None, 'older name of --drop-path', low=0, high=1)
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """Where else the figures of a run go."""
+
+    log_wandb: bool = flag(False, 'to Weights & Biases')
+    wandb_project: str | None = flag(None, 'its project')
+    wandb_tags: tuple[str, ...] = flag((), 'tags of the run there')
+    wandb_resume_id: str = flag('', 'identifier of a run there that goes on')
+    log_tensorboard: bool = flag(False, 'to TensorBoard, in the folder of the run')
 
 
 @dataclass(frozen=True)
@@ -179,12 +244,21 @@ class TrainOptions:
     batch: BatchOptions = field(default=BatchOptions())
     device: DeviceOptions = field(default=DeviceOptions())
     parallel: ParallelOptions = field(default=ParallelOptions())
+    norm: BatchNormOptions = field(default=BatchNormOptions())
     optim: OptimOptions = field(default=OptimOptions())
     schedule: ScheduleOptions = field(default=ScheduleOptions())
     augment: AugmentOptions = field(default=AugmentOptions())
     mix: MixOptions = field(default=MixOptions())
+    sizes: SizeOptions = field(default=SizeOptions())
+    patches: PatchOptions = field(default=PatchOptions())
     smoothing: SmoothingOptions = field(default=SmoothingOptions())
+    labels: LabelOptions = field(default=LabelOptions())
     loss: LossOptions = field(default=LossOptions())
+    weights: ClassWeightOptions = field(default=ClassWeightOptions())
+    distill: DistillOptions = field(default=DistillOptions())
     regularize: RegularizeOptions = field(default=RegularizeOptions())
+    past: PastTrainOptions = field(default=PastTrainOptions())
     ema: EmaOptions = field(default=EmaOptions())
     run: RunOptions = field(default=RunOptions())
+    safety: SafetyOptions = field(default=SafetyOptions())
+    track: TrackOptions = field(default=TrackOptions())

@@ -19,10 +19,12 @@ __all__ = ['AttentionPoolLatent', 'AttentionPoolPrr']
 class AttentionPoolLatent(Module):
     """Learned queries that attend to all tokens, then an MLP beside a skip: MAP head (arXiv:2106.04560, section 3.1).
 
-    Shape: (B, N, in_features) -> (B, out_features), or (B, latent_len, out_features) with `pool_type=''`
+    Shape: (B, N, embed_dim) -> (B, out_features), or (B, latent_len, out_features) with `pool_type=''`
 
     Args:
-        out_features: `in_features` when None, as is `embed_dim`, the width of attention.
+        in_features: Width of the position table, and of the others when they are None.
+        out_features: Width of what comes out; 0 leaves out the last projection and the MLP, for `embed_dim`.
+        embed_dim: Width of tokens and of attention.
         feat_size: N, which only `pos_embed='abs'` needs.
         mlp_ratio: Hidden width of the MLP over `out_features`.
         qkv_bias: Biases of the projections of queries, and of keys and values.
@@ -32,7 +34,8 @@ class AttentionPoolLatent(Module):
         latent_dim: Width of the latents; `embed_dim` when None.
         pos_embed: 'abs' adds a learned embedding of each token's position; '' adds none.
         pool_type: 'token' takes the first query's result, 'avg' the mean of all, '' keeps them all.
-        norm_layer: Builds norms from their width: the one before the MLP, and those of `qk_norm`; None for no norm.
+        norm_layer: Builds norms from their width: the one before the MLP, none when None, and those of `qk_norm`, which
+            are layer norms when None.
         drop: Dropout after attention.
 
     Raises:
@@ -64,7 +67,8 @@ class AttentionPoolLatent(Module):
     ) -> None:
         super().__init__()
         embed_dim = embed_dim or in_features
-        self.out_features = out_features or in_features
+        out_features = in_features if out_features is None else out_features
+        self.out_features = out_features or embed_dim
         self.latent_dim = latent_dim or embed_dim
         self.latent_len = latent_len
         self.num_heads = num_heads
@@ -87,14 +91,14 @@ class AttentionPoolLatent(Module):
         self.pos_embed = nn.Parameter(torch.zeros(feat_size, in_features)) if pos_embed and feat_size else None
         self.latent = nn.Parameter(torch.zeros(1, latent_len, self.latent_dim))
         self.q = nn.Linear(self.latent_dim, embed_dim, bias=qkv_bias) if q_proj else nn.Identity()
-        self.kv = nn.Linear(in_features, 2 * embed_dim, bias=qkv_bias)
-        head_norm = norm_layer if qk_norm and norm_layer is not None else nn.Identity
+        self.kv = nn.Linear(embed_dim, 2 * embed_dim, bias=qkv_bias)
+        head_norm = (norm_layer or nn.LayerNorm) if qk_norm else nn.Identity
         self.q_norm = head_norm(self.head_dim)
         self.k_norm = head_norm(self.head_dim)
-        self.proj = nn.Linear(embed_dim, self.out_features)
+        self.proj = nn.Linear(embed_dim, out_features) if out_features else nn.Identity()
         self.proj_drop = nn.Dropout(drop)
-        self.norm = nn.Identity() if norm_layer is None else norm_layer(self.out_features)
-        self.mlp = Mlp(self.out_features, int(self.out_features * mlp_ratio), act_layer=act_layer)
+        self.norm = norm_layer(out_features) if out_features and norm_layer is not None else nn.Identity()
+        self.mlp = Mlp(out_features, int(out_features * mlp_ratio), act_layer=act_layer) if out_features else None
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -122,7 +126,8 @@ class AttentionPoolLatent(Module):
             scores = maybe_add_mask(scores, resolve_self_attn_mask(N, scores, attn_mask))
             found = scores.softmax(dim=-1) @ v
         x = self.proj_drop(self.proj(found.transpose(1, 2).flatten(2)))
-        x = x + self.mlp(self.norm(x))
+        if self.mlp is not None:
+            x = x + self.mlp(self.norm(x))
         if self.pool == 'token':
             return x[:, 0]
         return x.mean(dim=1) if self.pool == 'avg' else x

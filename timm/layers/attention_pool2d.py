@@ -263,14 +263,14 @@ class RotAttentionPool2d(_AttentionPool):
         if rope_type == 'mixed':
             raise BadValue("rope_type='mixed' has tables for a whole network: use 'cat', 'base' or 'dinov3'.")
         self.rope_type = rope_type
-        self.rotate_half = False
+        self.rotate_half = rope_type == 'mrope'
         self.pos_embed = create_rope_embed(
             rope_type,
             dim=self.embed_dim,
             num_heads=self.num_heads,
             in_pixels=False,
             ref_feat_shape=size_2d('ref_feat_size', ref_feat_size),
-            rotate_half=False,
+            rotate_half=self.rotate_half,
         )
 
     def _rotate(self, x: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Batch norm with the activation that follows; batch norms swapped for frozen or synchronised ones and back."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -166,12 +167,25 @@ def take_over(new: nn.Module, old: nn.Module) -> nn.Module:
     return new.train(old.training)
 
 
+def _torchvision_norm() -> type[nn.Module]:
+    """torchvision's frozen norm, the class by which detectors and other projects know one."""
+    from torchvision.ops.misc import FrozenBatchNorm2d as TorchvisionNorm
+
+    return TorchvisionNorm
+
+
+def is_frozen(part: nn.Module) -> bool:
+    """Whether a module is a frozen batch norm, of ours or of torchvision's."""
+    ours = isinstance(part, FrozenBatchNorm2d)
+    return ours or ('torchvision.ops.misc' in sys.modules and isinstance(part, _torchvision_norm()))
+
+
 def _frozen(part: nn.Module) -> nn.Module | None:
     if not isinstance(part, (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return None
     if part.running_mean is None:
         raise BadValue(f'{part} cannot be frozen, as it keeps no statistics: use track_running_stats=True.')
-    frozen_class = FrozenBatchNormAct2d if isinstance(part, NormAct) else FrozenBatchNorm2d
+    frozen_class = FrozenBatchNormAct2d if isinstance(part, NormAct) else _torchvision_norm()
     with building_on(part.running_mean.device, part.running_mean.dtype):
         return take_over(frozen_class(part.num_features, part.eps), part)
 
@@ -189,11 +203,12 @@ def freeze_batch_norm_2d(module: nn.Module) -> nn.Module:
 
 
 def _unfrozen(part: nn.Module) -> nn.Module | None:
-    if not isinstance(part, FrozenBatchNorm2d):
+    if not is_frozen(part):
         return None
+    frozen: Any = part
     norm_class = BatchNormAct2d if isinstance(part, NormAct) else nn.BatchNorm2d
-    with building_on(part.weight.device, part.weight.dtype):
-        return take_over(norm_class(part.num_features, part.eps), part)
+    with building_on(frozen.weight.device, frozen.weight.dtype):
+        return take_over(norm_class(len(frozen.weight), frozen.eps), frozen)
 
 
 def unfreeze_batch_norm_2d(module: nn.Module) -> nn.Module:

@@ -1,5 +1,6 @@
 """Regularisers that drop whole branches of a residual network or whole regions of a map, and their rates by depth."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -62,13 +63,17 @@ def drop_block_2d(
     return x.mul_(keep) if inplace else x * keep
 
 
+_WITHOUT_EFFECT = {'batchwise', 'fast', 'device', 'dtype'}
+
+
 class DropBlock2d(nn.Module):
     """In training, drop square regions of a map; see `drop_block_2d` for the arguments.
 
     Shape: (B, C, H, W) -> (B, C, H, W)
 
     Args:
-        kwargs: Options of former versions, accepted without effect.
+        kwargs: `batchwise` and `fast` of former versions, and `device` and `dtype`, for it has no parameters, are
+            accepted without effect; others draw a warning.
 
     Raises:
         ValueError: A rate is not from 0 to 1, or a size below 1.
@@ -83,9 +88,11 @@ class DropBlock2d(nn.Module):
         inplace: bool = False,
         couple_channels: bool = True,
         scale_by_keep: bool = True,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         super().__init__()
+        for name in kwargs.keys() - _WITHOUT_EFFECT:
+            warnings.warn(f'DropBlock2d ignores unexpected keyword argument {name!r}.', UserWarning, stacklevel=2)
         check_rates(drop_prob=drop_prob)
         check_counts(block_size=block_size)
         if gamma_scale < 0:

@@ -1,6 +1,6 @@
 """Functional norms, and the switch for norms that stay in the autocast type instead of going up to float32."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,9 +37,11 @@ __all__ = [
 torch.fx.wrap('variance')
 torch.fx.wrap('rms_norm2d')
 
-# Published names. torch's own kernels serve here on every device, so apex is never asked for.
+# Published names. torch's own kernels serve here on every device, so apex is never asked for by itself; its RMS norm is
+# used where somebody sets both the switch and the function.
 has_apex = False
 has_apex_rmsnorm = False
+fused_rms_norm_affine: Callable[..., Tensor] | None = None
 has_torch_rms_norm = True
 
 _use_fast_norm = False
@@ -156,6 +158,8 @@ def fast_rms_norm(x: Tensor, normalized_shape: _Shape, weight: Tensor | None = N
         return rms_norm(x, normalized_shape, weight, eps)
     x, weight, _ = _lowered(x, weight)
     with torch.amp.autocast(device_type=x.device.type, enabled=False):
+        if has_apex_rmsnorm and fused_rms_norm_affine is not None and weight is not None:
+            return fused_rms_norm_affine(x, weight, normalized_shape, eps)
         return rms_norm(x, normalized_shape, weight, eps)
 
 
@@ -168,6 +172,8 @@ def fast_rms_norm2d(x: Tensor, normalized_shape: _Shape, weight: Tensor | None =
         return rms_norm2d(x, normalized_shape, weight, eps)
     x, weight, _ = _lowered(x, weight)
     with torch.amp.autocast(device_type=x.device.type, enabled=False):
+        if has_apex_rmsnorm and fused_rms_norm_affine is not None and weight is not None:
+            return fused_rms_norm_affine(x.permute(0, 2, 3, 1), weight, normalized_shape, eps).permute(0, 3, 1, 2)
         return rms_norm2d(x, normalized_shape, weight, eps)
 
 

@@ -199,17 +199,23 @@ class PatchEmbedResamplerFixedOrigSize(nn.Module):
         self.interpolation = interpolation
         self.antialias = antialias
         self._home = torch.device(device or 'cpu')
-        self._matrices: dict[tuple[int, int, str], torch.Tensor] = {}
+        self._pinv_cache_map: dict[tuple[tuple[int, int], torch.device, torch.dtype], torch.Tensor] = {}
 
     def _matrix(self, new_size: Sequence[int], device: torch.device) -> torch.Tensor:
-        key = (new_size[0], new_size[1], str(device))
-        if key in self._matrices:
-            return self._matrices[key]
+        device = torch.device('cpu') if device.type == 'cpu' else device  # 'cpu:0' is the same
+        key = ((new_size[0], new_size[1]), device, DTYPE_INTERMEDIATE)
+        if key in self._pinv_cache_map:
+            return self._pinv_cache_map[key]
         matrix = resampling_matrix(self.orig_size, new_size, self.interpolation, self.antialias)
         matrix = matrix.to(device, DTYPE_INTERMEDIATE)
         if not is_exporting():  # an exporter's stand-in is no matrix to keep
-            self._matrices[key] = matrix
+            self._pinv_cache_map[key] = matrix
         return matrix
+
+    def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> 'PatchEmbedResamplerFixedOrigSize':
+        self._pinv_cache_map.clear()  # a module that moves leaves nothing behind on its old device
+        super()._apply(fn, recurse)
+        return self
 
     def prewarm(self, new_sizes: Sequence[tuple[int, int]], device: torch.device | str | None = None) -> None:
         """Compute the matrices for these sizes now."""

@@ -27,9 +27,10 @@ def resampling_matrix(
     arXiv:2212.08013, section 3.4. Resizes work on one axis after the other, so the matrix is a Kronecker product.
     """
     check_resize(interpolation)
-    rows, columns = (
-        _axis_matrix(int(old), int(new), interpolation, antialias) for old, new in zip(old_size, new_size, strict=True)
-    )
+    (old_h, old_w), (new_h, new_w) = ([int(n) for n in size] for size in (old_size, new_size))
+    rows = _axis_matrix(old_h, new_h, interpolation, antialias)
+    square = (old_h, new_h) == (old_w, new_w)
+    columns = rows if square else _axis_matrix(old_w, new_w, interpolation, antialias)
     return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2).flatten(0, 1)
 
 

@@ -8,6 +8,7 @@ from ._checks import BadValue, check_counts, share_of
 from ._device import Module
 from ._fx import register_notrace_function as register_notrace_function
 from .grid import ndgrid as ndgrid
+from .pos_grid import build_grid as _build_grid  # noqa: F401 (imported from here by other projects)
 from .pos_grid import (
     freq_bands,
     get_mixed_grid,
@@ -131,10 +132,13 @@ def create_rope_embed(rope_type: str = 'cat', dim: int = 768, num_heads: int = 1
         **kwargs: For its constructor; `in_pixels` and `ref_feat_shape` are dropped where they mean nothing.
 
     Raises:
-        ValueError: `rope_type` is none of these; 'mixed' with `rotate_half`; `num_heads` does not divide `dim`.
+        ValueError: `rope_type` is none of these; 'mixed' with `rotate_half`, or 'mrope' without; `num_heads` does not
+            divide `dim`.
     """
-    if rope_type == 'mixed' and kwargs.get('rotate_half'):
-        raise BadValue("rope_type='mixed' turns neighbouring channels only: set rotate_half=False.")
+    for one, half in (('mixed', False), ('mrope', True)):
+        if rope_type == one and kwargs.get('rotate_half', half) != half:
+            pairs = 'channels half a width apart' if half else 'neighbouring channels'
+            raise BadValue(f'rope_type={one!r} requires rotate_half={half}: it turns {pairs} only.')
     for name in _NOT_FOR.get(rope_type, ()):
         kwargs.pop(name, None)
     if rope_type == 'mixed':

@@ -1,12 +1,15 @@
 """Coordinates of the positions of feature maps, and frequencies for them: what sine and cosine tables are made of."""
 
 import math
+from numbers import Real
+from typing import Any
 
 import torch
 
 from ._fx import register_notrace_function
 
 __all__ = [
+    'as_bound',
     'augment_coords',
     'build_grid',
     'check_augmentation',
@@ -89,10 +92,12 @@ def build_grid(
     grid_indexing: str = 'ij',
     normalize_coords: str = 'separate',
     device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    num_axes: int | None = None,
 ) -> torch.Tensor:
     """Coordinates of all positions of a map.
 
-    Shape: (*feat_shape, axes), float32
+    Shape: (*feat_shape, axes)
 
     Args:
         grid_type: 'pixel' runs from -1 to 1 at the outer positions; 'index' counts from 0; 'centered' takes the middle
@@ -102,10 +107,16 @@ def build_grid(
         grid_indexing: Coordinates follow the axes with 'ij'; the first two are exchanged with 'xy'.
         normalize_coords: For 'centered': the edges of each axis ('separate'), of the longest ('max') or shortest
             ('min') are -1 and 1 (DINOv3).
+        dtype: Of the result, in which 'centered' takes the last step, from [0, 1] to [-1, 1]; all else is float32.
+        num_axes: How many axes the map must have.
 
     Raises:
-        ValueError: A name is none of these; the map has no axes, or others than `ref_feat_shape`.
+        ValueError: A name is none of these; the map has no axes, or others than `ref_feat_shape` or `num_axes`.
     """
+    if num_axes is not None and len(feat_shape) != num_axes:
+        raise ValueError(
+            f'Expected {num_axes} spatial dimensions, got {len(feat_shape)} in {feat_shape}: give one for each axis.'
+        )
     if len(feat_shape) < 1:
         raise ValueError(f'feat_shape={feat_shape} has no axes: use a size for each, such as [14, 14].')
     if ref_feat_shape is not None and len(ref_feat_shape) != len(feat_shape):
@@ -128,21 +139,32 @@ def build_grid(
         if ref_feat_shape is not None:
             axis = axis / size * ref_feat_shape[i]
         if grid_type == 'centered':
-            axis = 2.0 * (axis / _spacing(feat_shape, i, normalize_coords)) - 1.0
-        axes.append(axis)
+            axis = axis / _spacing(feat_shape, i, normalize_coords)
+        axis = axis.to(dtype)
+        axes.append(2.0 * axis - 1.0 if grid_type == 'centered' else axis)
     grids = torch.meshgrid(axes, indexing='ij')
     if grid_indexing == 'xy' and len(feat_shape) > 1:
         return torch.stack([grids[1], grids[0]] + list(grids[2:]), dim=-1)  # noqa: RUF005 (TorchScript has no stars)
     return torch.stack(list(grids), dim=-1)
 
 
+def as_bound(name: str, value: Any) -> float | None:
+    """A bound of an augmentation as a number of Python: from one, or from a tensor that holds one; None stays None."""
+    if value is None:
+        return None
+    one = isinstance(value, torch.Tensor) and value.numel() == 1 and value.dtype != torch.bool
+    if not one and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise TypeError(f'{name}={value!r} is no bound: use a number, a tensor that holds one, or None.')
+    return float(value)
+
+
 def check_augmentation(shift_coords: float | None, jitter_coords: float | None, rescale_coords: float | None) -> None:
-    """Refuse a negative bound of shifts, and bounds below 1 of factors; see `augment_coords`."""
-    if shift_coords is not None and shift_coords < 0.0:
-        raise ValueError(f'shift_coords={shift_coords} is negative: use 0.0 or more, or None.')
-    if jitter_coords is not None and jitter_coords < 1.0:
+    """Refuse a negative bound of shifts, bounds below 1 of factors, and infinite ones; see `augment_coords`."""
+    if shift_coords is not None and (shift_coords < 0.0 or not math.isfinite(shift_coords)):
+        raise ValueError(f'shift_coords={shift_coords} is no bound of a shift: use 0.0 or more, or None.')
+    if jitter_coords is not None and (jitter_coords < 1.0 or not math.isfinite(jitter_coords)):
         raise ValueError(f'jitter_coords={jitter_coords} is no bound of a factor: use 1.0 or more, or None.')
-    if rescale_coords is not None and rescale_coords < 1.0:
+    if rescale_coords is not None and (rescale_coords < 1.0 or not math.isfinite(rescale_coords)):
         raise ValueError(f'rescale_coords={rescale_coords} is no bound of a factor: use 1.0 or more, or None.')
 
 
@@ -161,8 +183,13 @@ def augment_coords(
         rescale_coords: So are all axes together.
 
     Raises:
-        ValueError: A bound is below 0, or a factor below 1.
+        ValueError: A bound is below 0, a factor below 1, or one of them infinite.
+        TypeError: One is no number.
     """
+    if not torch.jit.is_scripting():
+        shift_coords = as_bound('shift_coords', shift_coords)
+        jitter_coords = as_bound('jitter_coords', jitter_coords)
+        rescale_coords = as_bound('rescale_coords', rescale_coords)
     check_augmentation(shift_coords, jitter_coords, rescale_coords)
     num_axes = coords.shape[-1]
     if shift_coords is not None:
@@ -190,8 +217,8 @@ def make_coords_dinov3(
 
     Shape: (height * width, 2)
     """
-    grid = build_grid([height, width], 'centered', None, grid_offset, grid_indexing, normalize_coords, device)
-    return grid.flatten(0, 1).to(dtype)
+    grid = build_grid([height, width], 'centered', None, grid_offset, grid_indexing, normalize_coords, device, dtype)
+    return grid.flatten(0, 1)
 
 
 @register_notrace_function
@@ -203,7 +230,10 @@ def get_mixed_grid(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """First and second coordinates of a map's positions, row by row: with 'xy' the column comes first.
 
-    Shape: two of (H * W,) for shape (H, W)
+    Shape: two of (H * W,) for shape (H, W), each in memory of its own
+
+    Raises:
+        ValueError: `shape` is not a height and a width.
     """
-    grid = build_grid(shape, grid_indexing=grid_indexing, device=device).flatten(0, 1).to(dtype)
-    return grid[:, 0], grid[:, 1]
+    grid = build_grid(shape, grid_indexing=grid_indexing, device=device, num_axes=2).flatten(0, 1).to(dtype)
+    return grid[:, 0].clone(), grid[:, 1].clone()

@@ -68,7 +68,7 @@ def build_fourier_pos_embed(
     grid_offset: float = 0.0,
     grid_indexing: str = 'ij',
     device: torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     grid_type: str | None = None,
     normalize_coords: str = 'separate',
     shift_coords: float | None = None,
@@ -82,6 +82,7 @@ def build_fourier_pos_embed(
     Args:
         bands: The frequencies; from `num_bands`, `max_res`, `temperature` and `linear_bands` when None.
         in_pixels: Coordinates in [-1, 1] and frequencies for these, by `max_res`; else counts, by `temperature`.
+        dtype: Of sines and cosines; that of the frequencies when None. Coordinates stay as they are.
         grid_type: Another kind of coordinates, see `build_grid`, as for `ref_feat_shape`, `grid_offset`,
             `grid_indexing` and `normalize_coords`.
         shift_coords: Move or stretch them at random, see `augment_coords`; likewise the two after it.
@@ -97,9 +98,10 @@ def build_fourier_pos_embed(
     coords = build_grid(feat_shape, grid_type, ref_feat_shape, grid_offset, grid_indexing, normalize_coords, device)
     coords = augment_coords(coords, shift_coords, jitter_coords, rescale_coords).unsqueeze(-1)
     phases = coords * bands
+    dtype = bands.dtype if dtype is None else dtype
     tables = [phases.sin().to(dtype), phases.cos().to(dtype)]
     if include_grid:
-        tables.insert(0, coords.to(dtype))
+        tables.insert(0, coords)
     return tables
 
 
@@ -116,7 +118,7 @@ def build_rotary_pos_embed(
     grid_indexing: str = 'ij',
     rotate_half: bool = False,
     device: torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     grid_type: str | None = None,
     normalize_coords: str = 'separate',
     shift_coords: float | None = None,

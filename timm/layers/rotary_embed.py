@@ -76,18 +76,20 @@ class RotaryEmbedding(RotaryTable):
         names = {'grid_type': self.grid_type, 'grid_indexing': grid_indexing, 'normalize_coords': normalize_coords}
         self._check_options(dim, 2, temperature, **names)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
-        self.register_buffer('bands', self._frequencies(device), persistent=False)
+        self.register_buffer('bands', self._compute_bands(device).to(at_least_float32(dtype)), persistent=False)
         self._keep_tables(dtype or torch.float32)
 
-    def _frequencies(self, device: torch.device | None) -> torch.Tensor:
+    def _compute_bands(self, device: torch.device | None) -> torch.Tensor:
         if self.in_pixels:
             return pixel_freq_bands(self.dim // 4, float(self.max_res), self.linear_bands, device)
         return freq_bands(self.dim // 4, float(self.temperature), 1, device)
 
     def _make_frequencies(self) -> None:
-        self.bands = self._frequencies(self.bands.device).to(at_least_float32(self.bands))
+        self.bands = self._compute_bands(self.bands.device).to(at_least_float32(self.bands.dtype))
 
-    def _sin_cos(self, shape: list[int], augment: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sin_cos(
+        self, shape: list[int], augment: bool, dtype: torch.dtype | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         return build_rotary_pos_embed(
             shape,
             bands=self.bands,
@@ -95,6 +97,7 @@ class RotaryEmbedding(RotaryTable):
             grid_offset=self.grid_offset,
             grid_indexing=self.grid_indexing,
             rotate_half=self.rotate_half,
+            dtype=torch.float32 if dtype is None and not augment else dtype,
             grid_type=self.grid_type,
             normalize_coords=self.normalize_coords,
             shift_coords=self.shift_coords if augment else None,
@@ -116,15 +119,17 @@ class RotaryEmbedding(RotaryTable):
     def get_embed(
         self, shape: list[int] | None = None, dtype: torch.dtype | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sines and cosines, (H * W, dim) each, for a map of this size, or of `feat_shape`; in training, augmented."""
+        """Sines and cosines, (H * W, dim) each; in training, augmented.
+
+        Args:
+            shape: Size of the map; without meaning where tables are kept, which are for `feat_shape`.
+            dtype: Of the result. When None, that of the tables kept; else float32, or if augmented that of `bands`.
+        """
         augment = self.training and self.aug_active
-        if self.pos_embed_sin is not None and not augment and (shape is None or list(shape) == self.ready_for):
+        if self.pos_embed_sin is not None and not augment:
             sin, cos = self.pos_embed_sin, self.pos_embed_cos
-        else:
-            sin, cos = self._sin_cos(self._size(shape), augment)
-        if dtype is not None:
-            sin, cos = sin.to(dtype), cos.to(dtype)
-        return sin, cos
+            return (sin, cos) if dtype is None else (sin.to(dtype), cos.to(dtype))
+        return self._sin_cos(self._size(shape), augment, dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The map, each position turned by its angles."""
@@ -178,21 +183,19 @@ class RotaryEmbeddingCat(RotaryEmbedding):
             rotate_half=rotate_half,
         )
 
-    def _table(self, shape: list[int], augment: bool) -> torch.Tensor:
-        return torch.cat(self._sin_cos(shape, augment), dim=-1)
+    def _table(self, shape: list[int], augment: bool, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return torch.cat(self._sin_cos(shape, augment, dtype), dim=-1)
 
     def _keep_tables(self, dtype: torch.dtype) -> None:
         table = self._table(self.ready_for, False).to(dtype) if self.feat_shape is not None else None
         self.register_buffer('pos_embed', table, persistent=False)
 
     def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The table (H * W, 2 * dim) for a map of this size, or of `feat_shape`; in training, augmented."""
+        """The table (H * W, 2 * dim), as `RotaryEmbedding.get_embed` has its two."""
         augment = self.training and self.aug_active
-        if self.pos_embed is not None and not augment and (shape is None or list(shape) == self.ready_for):
-            table = self.pos_embed
-        else:
-            table = self._table(self._size(shape), augment)
-        return table if dtype is None else table.to(dtype)
+        if self.pos_embed is not None and not augment:
+            return self.pos_embed if dtype is None else self.pos_embed.to(dtype)
+        return self._table(self._size(shape), augment, dtype)
 
     def get_batch_embeds(
         self,
@@ -200,7 +203,14 @@ class RotaryEmbeddingCat(RotaryEmbedding):
         seq_len: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> list[torch.Tensor] | torch.Tensor:
-        """Tables for maps of several sizes: a list, or (B, seq_len, 2 * dim) filled up with zeros."""
+        """Tables for maps of several sizes: a list, or (B, seq_len, 2 * dim) filled up with zeros.
+
+        Raises:
+            RuntimeError: It keeps a table for one size.
+            ValueError: A map has more positions than `seq_len`.
+        """
+        if self.feat_shape is not None:
+            raise RuntimeError(f'Tables are kept for maps of {tuple(self.feat_shape)} alone: leave feat_shape out.')
         return batch_embeds(self, shapes, seq_len, dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

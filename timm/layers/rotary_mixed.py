@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from ._checks import BadValue, check_counts, share_of
-from .pos_grid import augment_coords, get_mixed_grid, make_coords_dinov3
+from .pos_grid import augment_coords, build_grid, get_mixed_grid
 from .pos_table import get_mixed_freqs, init_random_2d_freqs, spread_over_pairs
 from .rotary_table import RotaryTable, at_least_float32, batch_embeds, turn_map
 
-# a tracer's symbolic sizes cannot make coordinates
-for _leaf in ('augment_coords', 'get_mixed_freqs', 'get_mixed_grid', 'make_coords_dinov3'):
+# a tracer's symbolic sizes cannot make coordinates, nor its dtypes be compared
+for _leaf in ('_check_block', 'at_least_float32', 'augment_coords', 'build_grid', 'get_mixed_freqs', 'get_mixed_grid'):
     torch.fx.wrap(_leaf)
 
 __all__ = ['RotaryEmbeddingDinoV3', 'RotaryEmbeddingMixed']
@@ -66,7 +66,7 @@ class RotaryEmbeddingDinoV3(RotaryTable):
         self.rotate_half = rotate_half
         self._check_options(dim, 2, temperature, grid_indexing=grid_indexing, normalize_coords=normalize_coords)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
-        self.register_buffer('periods', self._make_periods(device), persistent=False)
+        self.register_buffer('periods', self._make_periods(device).to(at_least_float32(dtype)), persistent=False)
         self._keep_table(dtype or torch.float32)
 
     def _make_periods(self, device: torch.device | None) -> torch.Tensor:
@@ -80,15 +80,21 @@ class RotaryEmbeddingDinoV3(RotaryTable):
         return self.temperature ** (2.0 * steps / (self.dim // 2))
 
     def _make_frequencies(self) -> None:
-        self.periods = self._make_periods(self.periods.device).to(at_least_float32(self.periods))
+        self.periods = self._make_periods(self.periods.device).to(at_least_float32(self.periods.dtype))
 
     def _table(self, shape: list[int], augment: bool) -> torch.Tensor:
-        coords = make_coords_dinov3(
-            shape[0], shape[1], self.normalize_coords, self.grid_indexing, self.grid_offset, self.periods.device
-        ).to(self.periods.dtype)
+        coords = build_grid(
+            shape,
+            grid_type='centered',
+            grid_offset=self.grid_offset,
+            grid_indexing=self.grid_indexing,
+            normalize_coords=self.normalize_coords,
+            device=self.periods.device,
+            num_axes=2,
+        ).flatten(0, 1)
         if augment:
             coords = augment_coords(coords, self.shift_coords, self.jitter_coords, self.rescale_coords)
-        angles = (2 * math.pi * coords.unsqueeze(-1) / self.periods).flatten(1)
+        angles = (2 * math.pi * coords.to(self.periods.dtype).unsqueeze(-1) / self.periods).flatten(1)
         sin, cos = spread_over_pairs(angles.sin(), self.rotate_half), spread_over_pairs(angles.cos(), self.rotate_half)
         return torch.cat([sin, cos], dim=-1)
 
@@ -103,9 +109,14 @@ class RotaryEmbeddingDinoV3(RotaryTable):
         self._keep_table(torch.float32 if kept is None else kept.dtype)
 
     def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The table (H * W, 2 * dim) for a map of this size, or of `feat_shape`; in training, augmented."""
+        """The table (H * W, 2 * dim) for a map of this size, or of `feat_shape`; in training, augmented.
+
+        Args:
+            shape: When None, the table kept for `feat_shape` is used, in the dtype it has.
+            dtype: Of the result; that of `periods` for a table made on call when None.
+        """
         augment = self.training and self.aug_active
-        if self.pos_embed_cached is not None and not augment and (shape is None or list(shape) == self.ready_for):
+        if self.pos_embed_cached is not None and not augment and shape is None:
             table = self.pos_embed_cached
         else:
             table = self._table(self._size(shape), augment)
@@ -188,20 +199,31 @@ class RotaryEmbeddingMixed(RotaryTable):
         self.register_buffer('t_x', grid[0], persistent=False)
         self.register_buffer('t_y', grid[1], persistent=False)
 
+    def _make_frequencies(self) -> None:
+        if self.t_x is not None:  # in half precision, positions from 257 on would collapse
+            dtype = at_least_float32(self.t_x.dtype)
+            self.t_x, self.t_y = get_mixed_grid(self.ready_for, self.grid_indexing, self.freqs.device, dtype)
+
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that weight decay should spare."""
         return {'freqs'}
 
     def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Tables of all blocks, (depth, heads, H * W, 2 * head_dim), for a map of this size, or of `feat_shape`."""
-        if self.t_x is not None and (shape is None or list(shape) == self.ready_for):
+        """Tables of all blocks, (depth, heads, H * W, 2 * head_dim), for a map of this size, or of `feat_shape`.
+
+        Args:
+            dtype: Of the result; that of the frequencies when None, in training with augmentation float32 at least.
+        """
+        if self.t_x is not None and shape is None:
             t_x, t_y = self.t_x, self.t_y
         else:
             t_x, t_y = get_mixed_grid(self._size(shape), self.grid_indexing, self.freqs.device)
         if self.training and self.aug_active:
-            coords = torch.stack([t_x, t_y], dim=-1)
+            coords = torch.stack([t_x, t_y], dim=-1).float()
             coords = augment_coords(coords, self.shift_coords, self.jitter_coords, self.rescale_coords)
-            t_x, t_y = coords.unbind(-1)
+            t_x, t_y = coords[:, 0], coords[:, 1]
+            if dtype is None:
+                dtype = at_least_float32(self.freqs.dtype)
         return get_mixed_freqs(self.freqs, t_x, t_y, dtype)
 
     def get_batch_embeds(
@@ -214,8 +236,16 @@ class RotaryEmbeddingMixed(RotaryTable):
         return batch_embeds(self, shapes, seq_len, dtype)
 
     def forward(self, x: torch.Tensor, block_index: int = 0) -> torch.Tensor:
-        """The map, the channels of each head turned by the angles of one block."""
-        if block_index < 0 or block_index >= self.depth:
-            raise ValueError(f'block_index={block_index} is none of {self.depth} blocks: use 0 to {self.depth - 1}.')
+        """The map, the channels of each head turned by the angles of one block.
+
+        Raises:
+            ValueError: There is no such block.
+        """
+        _check_block(block_index, self.depth)
         sin, cos = self.get_embed([x.shape[2], x.shape[3]])[block_index].chunk(2, dim=-1)
         return turn_map(x.unflatten(1, (self.num_heads, -1)), sin, cos, False).flatten(1, 2)
+
+
+def _check_block(block_index: int, depth: int) -> None:
+    if block_index < 0 or block_index >= depth:
+        raise BadValue(f'block_index={block_index} is none of {depth} blocks: use 0 to {depth - 1}.')

@@ -7,7 +7,7 @@ from torch import nn
 
 from ._checks import BadValue
 from .pos_grid import augment_coords, build_grid
-from .rotary_table import RotaryTable
+from .rotary_table import RotaryTable, at_least_float32
 
 torch.fx.wrap('augment_coords')  # a tracer's symbolic sizes cannot make coordinates
 torch.fx.wrap('build_grid')
@@ -41,7 +41,7 @@ class RotaryEmbeddingMRope(RotaryTable):
         temperature: float = 10000.0,
         grid_indexing: str = 'ij',
         device: torch.device | None = None,
-        dtype: torch.dtype | None = None,  # noqa: ARG002 (a table is asked for in a dtype)
+        dtype: torch.dtype | None = None,
         shift_coords: float | None = None,
         jitter_coords: float | None = None,
         rescale_coords: float | None = None,
@@ -59,19 +59,19 @@ class RotaryEmbeddingMRope(RotaryTable):
         self._settle(None, shift_coords, jitter_coords, rescale_coords)
         self.register_buffer('inv_freq', None, persistent=False)
         self.register_buffer('axis', None, persistent=False)
-        self._make_buffers(device)
+        self._make_buffers(device, at_least_float32(dtype))
 
-    def _make_buffers(self, device: torch.device | None) -> None:
+    def _make_buffers(self, device: torch.device | None, dtype: torch.dtype) -> None:
         num_bands = self.dim // 2
         axis = [0] * num_bands
         for i in (1, 2):
             for band in range(i, min(3 * self.mrope_section[i], num_bands), 3):
                 axis[band] = i
-        self.inv_freq = self._frequencies(device)
+        self.inv_freq = self._frequencies(device).to(dtype)
         self.axis = torch.tensor(axis, dtype=torch.int64, device=device)
 
     def _make_frequencies(self) -> None:
-        self.inv_freq = self._frequencies(self.inv_freq.device)
+        self.inv_freq = self._frequencies(self.inv_freq.device).to(at_least_float32(self.inv_freq.dtype))
 
     def _frequencies(self, device: torch.device | None) -> torch.Tensor:
         exponents = torch.arange(0, self.dim, 2, dtype=torch.float32, device=device) / self.dim
@@ -79,7 +79,7 @@ class RotaryEmbeddingMRope(RotaryTable):
 
     def init_non_persistent_buffers(self) -> None:
         """Compute the buffers that a state dict leaves out, where they are."""
-        self._make_buffers(self.inv_freq.device)
+        self._make_buffers(self.inv_freq.device, at_least_float32(self.inv_freq.dtype))
 
     def get_embed(self, shape: list[int], dtype: torch.dtype | None = None) -> torch.Tensor:
         """The table (H * W, 2 * dim) for a map of this size; in training, augmented.
@@ -87,9 +87,7 @@ class RotaryEmbeddingMRope(RotaryTable):
         Raises:
             ValueError: `shape` is not a height and a width.
         """
-        if len(shape) != 2:
-            raise BadValue(f'A map has height and width, and shape={shape} has {len(shape)} sizes.')
-        coords = build_grid(shape, device=self.axis.device).flatten(0, 1)
+        coords = build_grid(shape, device=self.axis.device, num_axes=2).flatten(0, 1)
         if self.training and self.aug_active:
             coords = augment_coords(coords, self.shift_coords, self.jitter_coords, self.rescale_coords)
         positions = nn.functional.pad(coords, (1, 0)).index_select(1, self.axis)  # time, row and column

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from ._checks import BadValue, check_multiple, size_2d
 from ._device import Module
 from ._names import unknown_name
-from .pos_grid import check_augmentation
+from .pos_grid import as_bound, check_augmentation
 from .rotary import apply_rot_embed
 
 __all__ = ['RotaryTable', 'at_least_float32', 'batch_embeds', 'turn_map']
@@ -32,12 +32,12 @@ class RotaryTable(Module):
         jitter_coords: float | None,
         rescale_coords: float | None,
     ) -> None:
-        check_augmentation(shift_coords, jitter_coords, rescale_coords)
-        self._set_feat_shape(feat_shape)
-        self.shift_coords = shift_coords
-        self.jitter_coords = jitter_coords
-        self.rescale_coords = rescale_coords
+        self.shift_coords = as_bound('shift_coords', shift_coords)
+        self.jitter_coords = as_bound('jitter_coords', jitter_coords)
+        self.rescale_coords = as_bound('rescale_coords', rescale_coords)
+        check_augmentation(self.shift_coords, self.jitter_coords, self.rescale_coords)
         self.aug_active = any(bound is not None for bound in (shift_coords, jitter_coords, rescale_coords))
+        self._set_feat_shape(feat_shape)
 
     def _check_options(self, dim: int, axes: int, temperature: float | None, **names: str) -> None:
         """Refuse widths that sines and cosines of so many axes do not fill, and what grids do not know."""
@@ -50,6 +50,10 @@ class RotaryTable(Module):
 
     def _set_feat_shape(self, feat_shape: Sequence[int] | None) -> None:
         if feat_shape is not None:
+            if len(feat_shape) != 2:
+                raise BadValue(
+                    f'Expected 2 spatial dimensions, got feat_shape={tuple(feat_shape)}: use a height and a width.'
+                )
             size_2d('feat_shape', tuple(feat_shape))
         self.feat_shape: Sequence[int] | None = feat_shape
         # [0] for none: TorchScript finds no type for an empty list
@@ -89,22 +93,29 @@ class RotaryTable(Module):
         raise NotImplementedError
 
 
-def at_least_float32(buffer: torch.Tensor) -> torch.dtype:
-    """The dtype of a buffer, or float32 in place of a shorter one."""
-    return torch.promote_types(buffer.dtype, torch.float32)
+def at_least_float32(dtype: torch.dtype | None) -> torch.dtype:
+    """This dtype, or float32 in place of a shorter one or none."""
+    return torch.float32 if dtype is None else torch.promote_types(dtype, torch.float32)
 
 
 def batch_embeds(
     rope: RotaryTable, shapes: Sequence[tuple[int, int]], seq_len: int | None, dtype: torch.dtype | None
 ) -> list[torch.Tensor] | torch.Tensor:
-    """Tables for maps of several sizes: a list, or one tensor (B, ..., seq_len, D) filled up with zeros."""
+    """Tables for maps of several sizes: a list, or one tensor (B, ..., seq_len, D) filled up with zeros.
+
+    Raises:
+        ValueError: A map has more positions than `seq_len`.
+    """
+    longest = max((height * width for height, width in shapes), default=0)
+    if seq_len is not None and longest > seq_len:
+        raise BadValue(f'seq_len={seq_len} has no room for a map of {longest} positions: use {longest} or more.')
     shared: dict[tuple[int, int], torch.Tensor] = {}
     tables: list[torch.Tensor] = []
     for shape in shapes:
         if shape not in shared or (rope.training and rope.aug_active):  # augmented images differ
             shared[shape] = rope.get_embed([shape[0], shape[1]], dtype)
         tables.append(shared[shape])
-    if seq_len is None:
+    if seq_len is None or not tables:
         return tables
     return torch.stack([F.pad(table, (0, 0, 0, seq_len - table.shape[-2])) for table in tables])
 

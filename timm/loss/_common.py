@@ -12,7 +12,7 @@ def check_reduction(reduction: str, *more: str) -> str:
     """`reduction` if it is 'mean', 'sum', 'none' or one of `more`; else ValueError."""
     known = (*more, *REDUCTIONS)
     if reduction not in known:
-        raise ValueError(f"reduction='{reduction}' is not known: use one of {', '.join(known)}.")
+        raise ValueError(f"Unknown reduction '{reduction}': use one of {', '.join(known)}.")
     return reduction
 
 

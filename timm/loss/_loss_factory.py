@@ -80,7 +80,7 @@ def _asl(request: Request) -> nn.Module:
             pos_weight=request.pos_weight,
         )
     if request.soft_targets:
-        raise ValueError("loss_type='asl' for one class takes indices: leave mixup and cutmix off.")
+        raise ValueError("loss_type='asl' for one class takes indices: leave Mixup/CutMix off.")
     if request.asl_reduction != 'batchmean':
         raise ValueError(f"asl_reduction='{request.asl_reduction}' is for several labels: leave 'batchmean'.")
     return AsymmetricLossSingleLabel(
@@ -92,6 +92,11 @@ def _poly(request: Request) -> nn.Module:
     if request.multi_label:
         return PolyBinaryCrossEntropy(
             request.poly_epsilon, request.poly_gamma, request.poly_alpha, smoothing=request.smoothing
+        )
+    if request.poly_gamma or request.poly_alpha is not None:
+        raise ValueError(
+            f'poly_gamma={request.poly_gamma} and poly_alpha={request.poly_alpha} are for multi-label targets: leave '
+            'them out, or set multi_label=True.'
         )
     return PolyCrossEntropy(request.poly_epsilon, smoothing=request.smoothing)
 
@@ -112,7 +117,7 @@ def _zlpr(_: Request) -> nn.Module:
 
 def _db(request: Request) -> nn.Module:
     if request.class_counts is None or request.num_samples is None:
-        raise ValueError("loss_type='db' needs class_counts and num_samples, as load_class_stats() reads them.")
+        raise ValueError("loss_type='db' requires class_counts and num_samples, as load_class_stats() reads them.")
     return DistributionBalancedLoss(
         request.class_counts,
         request.num_samples,
@@ -139,26 +144,34 @@ def _check(loss_type: str, request: Request) -> None:
     """Raise ValueError for what `loss_type` cannot do."""
     if loss_type not in LOSSES:
         near = difflib.get_close_matches(loss_type, LOSS_TYPES, n=3, cutoff=0.0)
-        raise ValueError(f"loss_type='{loss_type}' is not known: the nearest are {', '.join(near)}.")
+        raise ValueError(f"Unknown loss type '{loss_type}': the nearest are {', '.join(near)}.")
     if request.multi_label and loss_type not in MULTI_LABEL_LOSS_TYPES:
         raise ValueError(
-            f"loss_type='{loss_type}' takes one class per image: for several use one of "
+            f"loss_type='{loss_type}' does not support multi-label targets: use one of "
             f'{", ".join(MULTI_LABEL_LOSS_TYPES)}.'
         )
     if not request.multi_label and loss_type in MULTI_LABEL_ONLY:
-        raise ValueError(f"loss_type='{loss_type}' takes several labels per image: set multi_label=True.")
+        raise ValueError(f"loss_type='{loss_type}' requires multi-label targets: set multi_label=True.")
     if loss_type in BINARY_TARGETS_ONLY and (request.soft_targets or request.smoothing):
         raise ValueError(
-            f"loss_type='{loss_type}' takes targets of 0 and 1: leave mixup, cutmix and smoothing off, not "
+            f"loss_type='{loss_type}' takes binary targets alone: leave mixup, cutmix and smoothing off, not "
             f'soft_targets={request.soft_targets}, smoothing={request.smoothing}.'
         )
     weighted = request.class_weight is not None or request.pos_weight is not None
     if weighted and loss_type != 'bce' and not (loss_type == 'asl' and request.multi_label):
         raise ValueError(
-            f"loss_type='{loss_type}' has no class_weight and no pos_weight: bce has, and multi-label asl."
+            'class_weight and pos_weight are only supported by bce and multi-label asl, not by '
+            f"loss_type='{loss_type}': leave them out."
         )
     if loss_type != 'bce' and (request.bce_target_thresh is not None or request.bce_sum):
-        raise ValueError(f"bce_target_thresh and bce_sum do not go with loss_type='{loss_type}': use 'bce'.")
+        raise ValueError(
+            f"bce_target_thresh and bce_sum only apply to the bce loss, not to loss_type='{loss_type}': leave them out."
+        )
+    if loss_type != 'db' and (request.class_counts is not None or request.num_samples is not None):
+        raise ValueError(
+            'class_counts and num_samples are only used by the db loss, not by '
+            f"loss_type='{loss_type}': leave them out."
+        )
 
 
 def create_classification_loss(

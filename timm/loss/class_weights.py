@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def compute_class_weights(
     Source: effective_num is Cui et al., Class-Balanced Loss, arXiv:1901.05555, equation 2.
     """
     if method not in CLASS_WEIGHT_METHOD_KINDS:
-        raise ValueError(f"method='{method}' is not known: use one of {', '.join(CLASS_WEIGHT_METHODS)}.")
+        raise ValueError(f"Unknown class weight method '{method}': use one of {', '.join(CLASS_WEIGHT_METHODS)}.")
     counts = torch.as_tensor(pos_counts, dtype=torch.float64)
     if counts.ndim != 1 or not len(counts):
         raise ValueError(f'pos_counts of shape {tuple(counts.shape)} is not one count for each class.')
@@ -66,12 +66,18 @@ def compute_class_weights(
     return CLASS_WEIGHT_METHOD_KINDS[method], weights.float()
 
 
-def load_class_stats(path: str) -> tuple[Tensor, int]:
-    """Counts and number of samples from a JSON file {"pos_counts": [...], "num_samples": n}.
+@overload
+def load_class_stats(path: None) -> None: ...
+@overload
+def load_class_stats(path: str) -> tuple[Tensor, int]: ...
+def load_class_stats(path: str | None) -> tuple[Tensor, int] | None:
+    """Counts and number of samples from a JSON file {"pos_counts": [...], "num_samples": n}; None from nothing.
 
     Raises:
         ValueError: The file has other contents.
     """
+    if not path:
+        return None
     stats = json.loads(Path(path).read_text())
     if not isinstance(stats, dict) or not {'pos_counts', 'num_samples'} <= stats.keys():
         raise ValueError(f'{path} holds no class statistics: it needs the keys "pos_counts" and "num_samples".')
@@ -85,15 +91,21 @@ def load_class_weights(value: Any, key: str = 'class_weight') -> Tensor | float 
         key: Entry of a JSON object that holds the weights; a JSON list needs none.
 
     Raises:
-        ValueError: The text is no list of numbers, or the file lacks the entry.
+        ValueError: The text is no list of numbers, one of them is negative or infinite, or the file lacks the entry.
     """
     if value is None or isinstance(value, Tensor):
         return value
+    given = value
     if isinstance(value, str):
         value = _read_weights(value, key)
-    if isinstance(value, (int, float)):
-        return float(value)
-    return torch.tensor(value, dtype=torch.float32) if len(value) else None
+    if isinstance(value, bool):
+        raise ValueError(f'{given!r} is no weight: give numbers, or True and False to the option that asks for them.')
+    if not isinstance(value, int | float) and not len(value):
+        return None
+    weights = torch.tensor(value, dtype=torch.float32)
+    if not weights.isfinite().all() or weights.min() < 0:
+        raise ValueError(f'weights are finite numbers from 0 on, got {value!r} from {given!r}.')
+    return float(value) if isinstance(value, int | float) else weights
 
 
 def _read_weights(text: str, key: str) -> Any:
@@ -107,8 +119,8 @@ def _read_weights(text: str, key: str) -> Any:
             content = json.loads(text)
             if isinstance(content, dict) and key not in content:
                 raise ValueError(
-                    f"{path} has no '{key}', only {', '.join(map(repr, content))}: weights made for another argument "
-                    'of the loss go to the option of that name.'
+                    f"{path} has no '{key}' entry, only {', '.join(map(repr, content))}: weights made for another "
+                    'argument of the loss go to the option of that name.'
                 )
             return content[key] if isinstance(content, dict) else content
     try:
@@ -139,8 +151,8 @@ def resolve_class_weights(
     if CLASS_WEIGHT_METHOD_KINDS[value] != kind:
         made = CLASS_WEIGHT_METHOD_KINDS[value]
         fitting = ' or '.join(method for method, other in CLASS_WEIGHT_METHOD_KINDS.items() if other == kind)
-        raise ValueError(f"'{value}' computes {made}, not {kind}: use {fitting or 'numbers'}.")
+        raise ValueError(f"'{value}' computes {made} values, not {kind}: use {fitting or 'numbers'}.")
     if class_stats is None:
-        raise ValueError(f"'{value}' needs class_stats: the counts of the classes and the number of samples.")
+        raise ValueError(f"'{value}' requires class stats: give class_stats, the counts and the number of samples.")
     counts, num_samples = class_stats
     return compute_class_weights(counts, num_samples, value, power, beta, max_weight)[1]

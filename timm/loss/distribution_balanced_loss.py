@@ -55,8 +55,8 @@ class DistributionBalancedLoss(nn.Module):
         counts = torch.as_tensor(class_counts, dtype=torch.float32)
         if not num_samples > 1 or counts.min() < 0 or counts.max() > num_samples:
             raise ValueError(
-                f'class_counts from {counts.min():g} to {counts.max():g} do not fit num_samples={num_samples}: each '
-                'says in how many of more than one image its class occurs.'
+                f'class_counts must be from 0 to num_samples={num_samples}, of which there are two or more, got '
+                f'{counts.min():g} to {counts.max():g}: each says in how many images its class occurs.'
             )
         counts = counts.clamp(1, num_samples - 1)  # never and always would have no finite bias
         self.reduction = check_reduction(reduction)

@@ -48,7 +48,7 @@ class PolyBinaryCrossEntropy(nn.Module):
     Args:
         gamma: Focusing exponent; 0 gives binary cross entropy.
         alpha: Share of the positives' weight, against 1 - alpha for the negatives; None weighs neither.
-        reduction: 'mean', 'sum' or 'none'.
+        reduction: 'mean', 'batchmean' (the sum over the batch size), 'sum' or 'none'.
 
     Raises:
         ValueError: `reduction` is unknown.
@@ -69,7 +69,7 @@ class PolyBinaryCrossEntropy(nn.Module):
         self.gamma = gamma
         self.alpha = alpha
         self.smoothing = smoothing
-        self.reduction = check_reduction(reduction)
+        self.reduction = check_reduction(reduction, 'batchmean')
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         x = at_least_float32(x)

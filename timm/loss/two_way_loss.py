@@ -8,6 +8,9 @@ from ._common import at_least_float32
 
 __all__ = ['TwoWayLoss']
 
+# Below every logit. With -inf, rows and columns without positives, or without negatives, had no second derivatives.
+_NONE = -1e30
+
 
 class TwoWayLoss(nn.Module):
     """Softplus of the hardest negative over the weakest positive, by rows and by columns of the batch.
@@ -34,7 +37,7 @@ class TwoWayLoss(nn.Module):
         return self._contrast(x, positive, dim=1) + self._contrast(x, positive, dim=0)
 
     def _contrast(self, x: Tensor, positive: Tensor, dim: int) -> Tensor:
-        weakest = self.tp * torch.logsumexp((-x / self.tp).masked_fill(~positive, float('-inf')), dim=dim)
-        hardest = self.tn * torch.logsumexp((x / self.tn).masked_fill(positive, float('-inf')), dim=dim)
+        weakest = self.tp * torch.logsumexp((-x / self.tp).masked_fill(~positive, _NONE), dim=dim)
+        hardest = self.tn * torch.logsumexp((x / self.tn).masked_fill(positive, _NONE), dim=dim)
         counted = positive.any(dim=dim)
         return F.softplus(hardest + weakest).masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)

@@ -203,16 +203,32 @@ def _as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if not names else (names,) if isinstance(names, str) else tuple(names)
 
 
-def _adapt_first_conv(cfg: Mapping[str, Any], state_dict: StateDict, in_chans: int) -> bool:
-    """Bring the stem's weights to `in_chans` channels; returns whether every tensor is still there."""
+def _adapt_first_conv(cfg: Mapping[str, Any], state_dict: StateDict, model: nn.Module, in_chans: int) -> bool:
+    """Bring the stem's weights to `in_chans` channels; returns whether every tensor is still there.
+
+    Raises:
+        RuntimeError: They are not for the channels that the configuration names.
+    """
     base_chans = (cfg.get('input_size') or (3,))[0]
     complete = True
     if in_chans == base_chans:
         return complete
+    modules = dict(model.named_modules())
     for name in _as_names(cfg.get('first_conv')):
         key = f'{name}.weight'
         if key not in state_dict:
             continue
+        stem, shape = modules.get(name), tuple(state_dict[key].shape)
+        if isinstance(stem, nn.Conv2d) and len(shape) == 4:
+            if shape == tuple(stem.weight.shape):
+                message = '%s: the weights already match the model of %d channels, not the %d of their input_size.'
+                _logger.warning(message, key, in_chans, base_chans)
+                continue
+            if shape[1] * in_chans * stem.groups != base_chans * stem.in_channels:
+                raise RuntimeError(
+                    f'{key} of shape {shape} is not for the {base_chans} channels that input_size names. Correct the '
+                    f'source pretrained_cfg before the weights are adapted to {in_chans} channels.'
+                )
         try:
             state_dict[key] = adapt_input_conv(in_chans, state_dict[key], base_chans)
         except NotImplementedError:
@@ -271,7 +287,7 @@ def load_pretrained(
     state_dict = match_prefix(state_dict, model.state_dict(keep_vars=True))
     if filter_fn is not None:
         state_dict = _call_filter(filter_fn, state_dict, model)
-    complete = _adapt_first_conv(cfg, state_dict, in_chans)
+    complete = _adapt_first_conv(cfg, state_dict, model, in_chans)
     complete = _adapt_classifier(cfg, state_dict, num_classes) and complete
     result = assign_state_dict(model, state_dict, strict=strict and complete, source=_source_name(cfg))
     if result.unexpected_keys:

@@ -157,7 +157,7 @@ def resolve_model_input_args(
     if input_size is not None and len(input_size) != 3:
         raise ValueError(f'input_size must be (channels, height, width), got {input_size}')
     chans = _agreed(
-        'input channels',
+        'channels',
         {
             'input_size': None if input_size is None else input_size[0],
             'in_chans': options.get('in_chans'),
@@ -166,15 +166,17 @@ def resolve_model_input_args(
     )
     if chans is not None:
         resolved['in_chans'] = chans
+    explicit = _pair(model_kwargs.get('img_size'))
+    takes_any = model_kwargs.get('dynamic_img_size') or model_kwargs.get('strict_img_size') is False
     size = _agreed(
         'image sizes',
         {
             'input_size': None if input_size is None else tuple(input_size[1:]),
             'img_size': _pair(options.get('img_size')),
-            'model_kwargs.img_size': _pair(model_kwargs.get('img_size')),
+            'model_kwargs.img_size': None if takes_any else explicit,
         },
     )
-    if size is not None and fields.get('fixed_input_size'):
+    if size is not None and explicit is None and fields.get('fixed_input_size'):
         resolved['img_size'] = size
     return resolved
 
@@ -187,5 +189,6 @@ def _agreed(what: str, requests: Mapping[str, Any]) -> Any:
     """The one value that was asked for, if any."""
     given = {name: value for name, value in requests.items() if value is not None}
     if len(set(given.values())) > 1:
-        raise ValueError(f'conflicting {what}: {", ".join(f"{name}={value}" for name, value in given.items())}')
+        named = ', '.join(f'{name}={value}' for name, value in given.items())
+        raise ValueError(f'Conflicting input {what}: {named}. Give one of them.')
     return next(iter(given.values()), None)

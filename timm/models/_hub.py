@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import torch
 from torch import nn
 
+from timm.layers.helpers import to_2tuple
 from timm.version import __version__
 
 from ._helpers import load_state_dict
@@ -473,6 +474,8 @@ def load_cfg_from_json(json_file: PathLike) -> dict[str, Any]:
 
 
 _CFG_FIELDS = frozenset(field.name for field in fields(PretrainedCfg))
+# JSON has lists for them
+_TUPLES = ('input_size', 'test_input_size', 'min_input_size', 'pool_size', 'test_pool_size', 'mean', 'std')
 
 
 def _parse_model_cfg(config: Mapping[str, Any], path: str, **place: Any) -> tuple[dict[str, Any], str, dict[str, Any]]:
@@ -489,7 +492,29 @@ def _parse_model_cfg(config: Mapping[str, Any], path: str, **place: Any) -> tupl
     for name in ('num_classes', 'label_names', 'label_descriptions'):
         if config.get(name) is not None:
             cfg[name] = config[name]
-    return cfg, architecture, dict(config.get('model_args') or {})
+    for name in _TUPLES:
+        if isinstance(cfg.get(name), list):
+            cfg[name] = tuple(cfg[name])
+    model_args = dict(config.get('model_args') or {})
+    _correct_input_size(cfg, model_args)
+    return cfg, architecture, model_args
+
+
+def _correct_input_size(cfg: dict[str, Any], model_args: Mapping[str, Any]) -> None:
+    """Let the configuration follow the arguments that the saved network was built with.
+
+    Older exports kept in it the channels and the image size of the weights that training began from.
+    """
+    if model_args.get('dynamic_img_size') or model_args.get('strict_img_size') is False:
+        cfg['fixed_input_size'] = False
+    chans, size = model_args.get('in_chans'), model_args.get('img_size')
+    if chans is not None:
+        cfg.setdefault('input_size', (3, 224, 224))
+        for name in ('input_size', 'test_input_size', 'min_input_size'):
+            if cfg.get(name):
+                cfg[name] = (chans, *cfg[name][1:])
+    if size is not None and cfg.get('fixed_input_size'):
+        cfg['input_size'] = ((cfg.get('input_size') or (3,))[0], *to_2tuple(size))
 
 
 def load_model_config_from_hf(

@@ -281,8 +281,11 @@ def adapt_input_conv(in_chans: int, conv_weight: Tensor, base_chans: int = 3) ->
     for stems that put neighbouring pixels into channels.
 
     Raises:
+        ValueError: A number of channels is below 1.
         NotImplementedError: The weight is not one of a 2D convolution on `base_chans` channels.
     """
+    if min(in_chans, base_chans) < 1:
+        raise ValueError(f'in_chans and base_chans must be positive, got {in_chans} and {base_chans}: use 1 or more.')
     if conv_weight.ndim != 4:
         raise NotImplementedError(
             f'The weight of a 2D convolution has 4 axes, this one has shape {tuple(conv_weight.shape)}: it cannot be '
@@ -301,8 +304,8 @@ def adapt_input_conv(in_chans: int, conv_weight: Tensor, base_chans: int = 3) ->
         weight = weight.repeat(1, repeats, 1, 1)[:, :in_chans] * (base_chans / in_chans)
     else:
         raise NotImplementedError(
-            f'A weight of shape {tuple(conv_weight.shape)} is not one of a convolution on {base_chans} channels: it '
-            f'cannot be adapted to {in_chans}.'
+            f'Weight format not supported: the shape {tuple(conv_weight.shape)} is not one of a convolution on '
+            f'{base_chans} channels, and cannot be adapted to {in_chans}.'
         )
     return weight.to(conv_weight.dtype)
 

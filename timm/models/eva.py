@@ -660,7 +660,7 @@ class Eva(TokenModel):
         x = self.pos_drop(x)
         rope: Tensor | None = None
         if self.rope is not None:
-            rope = self.rope.get_embed(new_size)
+            rope = self.rope.get_embed(new_size if self.rope.feat_shape is None else None)
         return x, rope
 
     def embed_with_rope(self, x: Tensor) -> tuple[Tensor, list[Tensor] | None]:
@@ -767,8 +767,10 @@ def _create_rope(
         kwargs.update(depth=depth)
     elif rope_type != 'mrope':
         kwargs.update(grid_offset=grid_offset)
-    elif mrope_section is not None:
-        kwargs.update(mrope_section=mrope_section)
+    else:
+        kwargs.update(rotate_half=True)  # it turns by no other pairs
+        if mrope_section is not None:
+            kwargs.update(mrope_section=mrope_section)
     return create_rope_embed(rope_type, in_pixels=False, **kwargs)
 
 

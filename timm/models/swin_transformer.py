@@ -553,7 +553,8 @@ class SwinTransformer(StagedModel):
             scale = 2 ** max(i - 1, 0)
             size = (math.ceil(grid[0] / scale), math.ceil(grid[1] / scale))
             stage.set_input_size(size, sizes[i], always_partition)
-        update_model_input_size(self, self.patch_embed.img_size, window_size=sizes)
+        patch_args = {} if patch_size is None else {'patch_size': patch_size}
+        update_model_input_size(self, self.patch_embed.img_size, window_size=sizes, **patch_args)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier; see `ImageModel.reset_classifier`."""

@@ -793,7 +793,8 @@ class VisionTransformer(TokenModel):
                 self.pos_embed, new_size=list(new_grid), old_size=list(old_grid), num_prefix_tokens=num_prefix
             )
             self.pos_embed = nn.Parameter(table.detach(), requires_grad=self.pos_embed.requires_grad)
-        update_model_input_size(self, self.patch_embed.img_size)
+        patch_args = {} if patch_size is None else {'patch_size': patch_size}
+        update_model_input_size(self, self.patch_embed.img_size, **patch_args)
 
     def _pos_embed(self, x: Tensor) -> Tensor:
         """Prefix tokens and positions: patches (B, N, C), or (B, h, w, C) at any size -> tokens (B, P + N, C)."""

@@ -108,7 +108,7 @@ class CheckpointSaver:
     def save_checkpoint(self, epoch: int, metric: float | None = None) -> tuple[float | None, int | None]:
         """Write the last checkpoint, keep it when it is among the best; returns the best metric and its epoch."""
         last = self._checkpoint_path('last')
-        self._write(last, self._content(epoch, metric))
+        self._save(last, epoch, metric)
         kept = self._checkpoint_path(f'{self.save_prefix}-{epoch}')
         ranking = self._ranked(str(kept), metric)
         if any(name == str(kept) for name, _ in ranking):
@@ -131,7 +131,7 @@ class CheckpointSaver:
     def save_recovery(self, epoch: int, batch_idx: int = 0) -> None:
         """Write a point to resume from within an epoch; the one before the last is removed."""
         path = Path(self.recovery_dir) / f'{self.recovery_prefix}-{epoch}-{batch_idx}{self.extension}'
-        self._write(path, self._content(epoch, None))
+        self._save(path, epoch)
         if self.prev_recovery_file and self.prev_recovery_file != str(path):
             _remove(self.prev_recovery_file)
         self.prev_recovery_file = self.curr_recovery_file
@@ -180,6 +180,9 @@ class CheckpointSaver:
 
     def _checkpoint_path(self, stem: str) -> Path:
         return Path(self.checkpoint_dir) / f'{stem}{self.extension}'
+
+    def _save(self, save_path: str | Path, epoch: int, metric: float | None = None) -> None:
+        self._write(Path(save_path), self._content(epoch, metric))
 
     def _content(self, epoch: int, metric: float | None) -> dict[str, Any]:
         """Everything that goes into a file."""

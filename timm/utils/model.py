@@ -2,12 +2,13 @@
 
 import fnmatch
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from timm.layers.batch_norm_act import FrozenBatchNorm2d
+from timm.layers._checks import BadValue
+from timm.layers.batch_norm_act import is_frozen
 from timm.layers.norm_act import BatchNormAct2d as BatchNormAct2d  # published here too, like the next two
 from timm.layers.norm_act import FrozenBatchNormAct2d as FrozenBatchNormAct2d
 from timm.layers.norm_act import SyncBatchNormAct as SyncBatchNormAct
@@ -89,7 +90,8 @@ class ActivationStatsHook:
     def __init__(self, model: nn.Module, hook_fn_locs: Sequence[str], hook_fns: Sequence[HookFn]) -> None:
         if len(hook_fn_locs) != len(hook_fns):
             raise ValueError(
-                f'{len(hook_fn_locs)} hook_fn_locs do not go with {len(hook_fns)} hook_fns: give a function for each.'
+                f'Please provide `hook_fns` for each `hook_fn_locs`: got {len(hook_fns)} functions for '
+                f'{len(hook_fn_locs)} patterns.'
             )
         self.model = model
         self.hook_fn_locs = hook_fn_locs
@@ -129,12 +131,17 @@ def extract_spp_stats(
     return hook.stats
 
 
-def _set_frozen(root: nn.Module, submodules: Sequence[str], include_bn_running_stats: bool, frozen: bool) -> None:
-    if isinstance(root, (nn.modules.batchnorm._BatchNorm, FrozenBatchNorm2d)):
-        verb = 'freeze' if frozen else 'unfreeze'
-        raise ValueError(
+def _freeze_unfreeze(
+    root_module: nn.Module,
+    submodules: Sequence[str] = [],
+    include_bn_running_stats: bool = True,
+    mode: Literal['freeze', 'unfreeze'] = 'freeze',
+) -> None:
+    root, frozen = root_module, mode == 'freeze'
+    if isinstance(root, nn.modules.batchnorm._BatchNorm) or is_frozen(root):
+        raise BadValue(
             f'{type(root).__name__} itself cannot be replaced in place: '
-            f'use what timm.utils.model.{verb}_batch_norm_2d returns.'
+            f'use what timm.utils.model.{mode}_batch_norm_2d returns.'
         )
     names = [submodules] if isinstance(submodules, str) else list(submodules)
     if not names:
@@ -167,7 +174,7 @@ def freeze(
         ValueError: `root_module` is a batch norm.
         AttributeError: There is no such submodule.
     """
-    _set_frozen(root_module, submodules, include_bn_running_stats, frozen=True)
+    _freeze_unfreeze(root_module, submodules, include_bn_running_stats, mode='freeze')
 
 
 def unfreeze(
@@ -185,4 +192,4 @@ def unfreeze(
         ValueError: `root_module` is a batch norm.
         AttributeError: There is no such submodule.
     """
-    _set_frozen(root_module, submodules, include_bn_running_stats, frozen=False)
+    _freeze_unfreeze(root_module, submodules, include_bn_running_stats, mode='unfreeze')

@@ -32,7 +32,8 @@ def _tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 def _start(model: nn.Module, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> nn.Module:
     """A copy of `model` in evaluation mode, the average before its first update."""
-    average = copy.deepcopy(model).eval()
+    with torch.no_grad():  # the weights of a scripted model would be results of the copying
+        average = copy.deepcopy(model).eval()
     return average if device is None and dtype is None else average.to(device=device, dtype=dtype)
 
 
@@ -98,6 +99,11 @@ class ModelEmaV2(nn.Module):
         return self.module(*args, **kwargs)
 
 
+def _local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor: the average of a model in shards is one of its shards."""
+    return tensor.to_local() if hasattr(tensor, 'to_local') else tensor  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _pairs(
     ema: nn.Module, model: nn.Module, device: torch.device | str | None
 ) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
@@ -116,7 +122,7 @@ def _pairs(
             )
         if device is not None:
             theirs = [value.to(device=device) for value in theirs]
-        pairs = list(zip(ours, theirs, strict=True))
+        pairs = list(zip(map(_local, ours), map(_local, theirs), strict=True))
         floating.append([pair for pair in pairs if pair[0].is_floating_point()])
         others += [pair for pair in pairs if not pair[0].is_floating_point()]
     params, buffers = floating

@@ -1,0 +1,70 @@
+# pyright: strict
+"""What a checkpoint notes of its data, and the comparison when it is resumed."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .exits import DataError
+
+__all__ = ['DataRecord', 'check_data', 'describe_data']
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What a checkpoint notes of its data, so that it is not resumed on other data unawares.
+
+    Attributes:
+        fingerprint: Digest of the names and labels of the training samples, '' where they have none.
+        classes: Index of each class by its name, empty where classes have no names.
+        global_batch: Samples in an update, over all processes.
+    """
+
+    fingerprint: str = ''
+    classes: dict[str, int] = field(default_factory=dict[str, int])
+    global_batch: int = 0
+
+
+def describe_data(dataset: Any, global_batch: int) -> DataRecord:
+    """The record of a training dataset."""
+    reader: Any = getattr(dataset, 'reader', None)
+    classes: Mapping[Any, int] = getattr(reader, 'class_to_idx', None) or {}
+    samples: Any = getattr(reader, 'samples', None)
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        names: list[str] = dataset.filenames()
+        labels = [sample[1] for sample in samples] if samples and len(samples[0]) > 1 else [''] * len(names)
+        for name, label in zip(names, labels, strict=True):
+            digest.update(f'{name}\t{label}\n'.encode('utf-8', 'surrogateescape'))
+        fingerprint = digest.hexdigest()
+    except (AttributeError, NotImplementedError, TypeError, ValueError, IndexError):
+        fingerprint = f'{len(dataset)} samples' if hasattr(dataset, '__len__') else ''
+    return DataRecord(fingerprint, {str(name): index for name, index in classes.items()}, global_batch)
+
+
+def check_data(told: Mapping[str, Any], present: DataRecord, within_epoch: bool, source: str) -> None:
+    """Compare the data of a checkpoint with those of the run that is to go on from it.
+
+    Raises:
+        DataError: Classes have other numbers now, or samples have changed in the middle of an epoch.
+    """
+    before: Mapping[str, int] = told.get('classes') or {}
+    if before and present.classes and dict(before) != present.classes:
+        names = [name for name in {**before, **present.classes} if before.get(name) != present.classes.get(name)]
+        raise DataError(
+            f'checkpoint {source} was trained on other classes: {", ".join(map(repr, names[:3]))} had another number; '
+            f'use that data, or start anew from its weights with --initial-checkpoint'
+        )
+    fingerprint = told.get('fingerprint') or ''
+    if not fingerprint or not present.fingerprint or fingerprint == present.fingerprint:
+        return
+    if within_epoch:
+        raise DataError(
+            f'checkpoint {source} stands within an epoch, and the training samples are no longer those of that epoch: '
+            f'use that data, or --resume the file of a whole epoch, such as last.pth.tar'
+        )
+    _logger.warning('the training samples are no longer those that %s was trained on', source)
