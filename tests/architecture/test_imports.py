@@ -47,7 +47,14 @@ IN_FUNCTION = {
     'models._features_fx': {'torchvision'},
     'utils': {'matplotlib', 'numpy', 'wandb'},
     'data': {
-        'array_record', 'datasets', 'numpy', 'tensorflow', 'tensorflow_datasets', 'torchvision', 'webdataset', 'yaml',
+        'array_record',
+        'datasets',
+        'numpy',
+        'tensorflow',
+        'tensorflow_datasets',
+        'torchvision',
+        'webdataset',
+        'yaml',
     },
     'engine': {'matplotlib', 'pandas', 'tensorboard', 'wandb', 'onnx', 'onnxruntime', 'fvcore'},
 }
