@@ -175,7 +175,7 @@ def parameters_in(text):
 
 
 def without_additions(found, expected):
-    """A parameter list without what is ours alone, keyword-only and with a default: no published call differs by that."""
+    """A parameter list without what is ours alone: keyword-only and with a default, it changes no published call."""
     published = {name for name, _ in expected}
     if '*' in published or ('*', None) not in found:
         return found
