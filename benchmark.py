@@ -10,6 +10,9 @@
 import sys
 
 from timm.engine.commands import launch
+from timm.engine.scripts import importable
+
+__getattr__ = importable('benchmark', __name__)
 
 if __name__ == '__main__':
     sys.exit(launch('benchmark'))

@@ -9,6 +9,9 @@
 import sys
 
 from timm.engine.commands import launch
+from timm.engine.scripts import importable
+
+__getattr__ = importable('predict', __name__)
 
 if __name__ == '__main__':
     sys.exit(launch('predict', program='inference.py'))

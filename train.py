@@ -11,6 +11,9 @@ output/train: its options (args.yaml), checkpoints, a row of figures for each ep
 import sys
 
 from timm.engine.commands import launch
+from timm.engine.scripts import importable
+
+__getattr__ = importable('train', __name__)
 
 if __name__ == '__main__':
     sys.exit(launch('train'))

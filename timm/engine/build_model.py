@@ -1,7 +1,9 @@
 # pyright: strict
 """Models from options, with one line of explanation where that cannot be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,26 @@ from .options import DeviceOptions, ModelOptions
 
 __all__ = [
     'build_model',
+    'building_with',
     'compile_model',
     'count_parameters',
     'finish_model',
     'load_weights',
     'resolve_preprocessing',
 ]
+
+
+_builder: ContextVar[Callable[..., nn.Module]] = ContextVar('_builder', default=timm.create_model)
+
+
+@contextmanager
+def building_with(create_model: Callable[..., nn.Module]) -> Generator[None]:
+    """Let `build_model` call this function in the place of timm's `create_model`."""
+    token = _builder.set(create_model)
+    try:
+        yield
+    finally:
+        _builder.reset(token)
 
 
 def build_model(options: ModelOptions, device: DeviceOptions, seed: int, **more: Any) -> nn.Module:
@@ -41,7 +57,7 @@ def build_model(options: ModelOptions, device: DeviceOptions, seed: int, **more:
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     channels = options.in_chans or (options.input_size[0] if options.input_size else None)
     try:
-        return timm.create_model(
+        return _builder.get()(
             options.model,
             pretrained=options.pretrained,
             num_classes=options.num_classes,

@@ -2,6 +2,7 @@
 """What is trained, from options: model and loss, a teacher, the average, and how processes share the work."""
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from timm.layers import convert_splitbn_model, convert_sync_batchnorm
 from timm.loss import create_classification_loss, load_class_stats, resolve_class_weights
+from timm.loss._loss_factory import BINARY_TARGETS_ONLY
 from timm.task import (
     ClassificationTask,
     DistillationTeacher,
@@ -26,11 +28,14 @@ from .build_model import compile_model
 from .distributed import World
 from .exits import UsageError
 from .loss_options import ClassWeightOptions, DistillOptions, LossOptions
+from .options import SmoothingOptions
 from .precision import Precision
 from .sharded import shard_task
 from .train_options import TrainOptions
 
-__all__ = ['build_loss', 'build_task']
+__all__ = ['build_loss', 'build_task', 'loss_name']
+
+_logger = logging.getLogger(__name__)
 
 # torch has renamed the argument of its wrapper, and warns of the older name.
 _WRAPPER = inspect.signature(DistributedDataParallel)
@@ -59,6 +64,26 @@ def _class_weights(options: ClassWeightOptions, bce_pos_weight: float | None, na
     return arguments | ({'class_counts': stats[0], 'num_samples': stats[1]} if stats and name == 'db' else {})
 
 
+def _smoothing(options: TrainOptions) -> float:
+    """Smoothing of the targets, without the usual one where a loss takes none."""
+    smoothing, name = options.smoothing.smoothing, loss_name(options.loss)
+    if name in BINARY_TARGETS_ONLY and smoothing == SmoothingOptions().smoothing:
+        _logger.info('--smoothing %s has no effect: the loss %s takes targets of 0 and 1', smoothing, name)
+        return 0.0
+    return smoothing
+
+
+_PER_CLASS = {'weight': '--loss-class-weight', 'pos_weight': '--loss-pos-weight'}
+
+
+def _check_num_classes(loss: nn.Module, num_classes: int | None) -> None:
+    """Refuse weights for another number of classes than the model has."""
+    for name, values in loss.named_buffers():
+        if num_classes and values.ndim == 1 and len(values) not in (1, num_classes):
+            source = _PER_CLASS.get(name, '--class-stats')
+            raise UsageError(f'{source} has {len(values)} entries but the model has {num_classes} classes')
+
+
 def build_loss(options: TrainOptions) -> nn.Module:
     """The training loss; with mixing the targets are dense and smoothed already.
 
@@ -70,7 +95,7 @@ def build_loss(options: TrainOptions) -> nn.Module:
         return create_classification_loss(
             loss_name(loss),
             multi_label=options.labels.multi_label,
-            smoothing=options.smoothing.smoothing,
+            smoothing=_smoothing(options),
             soft_targets=mixes(options.mix),
             bce_target_thresh=loss.bce_target_thresh,
             bce_sum=loss.bce_sum,
@@ -131,6 +156,7 @@ def _task(
     """The task of the labels, or of labels and a teacher."""
     shared: dict[str, Any] = {'device': world.device, 'dtype': precision.dtype, 'verbose': False}
     loss, labels = build_loss(options), options.labels
+    _check_num_classes(loss, options.model.num_classes or getattr(model, 'num_classes', None))
     if options.distill.kd_model_name is None:
         if labels.multi_label:
             return MultiLabelClassificationTask(model, loss, threshold=labels.multilabel_threshold, **shared)

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 
 from .build_augment import mixes
+from .build_task import build_loss
 from .exits import UsageError
 from .train_options import TrainOptions
 from .views import NUM_VIEWS
@@ -21,6 +22,7 @@ def check_training(options: TrainOptions) -> None:
     for wrong, reason in rules:
         if wrong:
             raise UsageError(reason)
+    build_loss(options)
 
 
 Rule = tuple[bool, str]
@@ -104,7 +106,10 @@ def _others(options: TrainOptions) -> Iterator[Rule]:
     passes = options.schedule.epoch_repeats
     yield passes != int(passes), f'--epoch-repeats {passes} is no number of whole passes'
     distills = options.distill.kd_model_name is not None
-    several = options.labels.multi_label and distills
+    labels = options.labels
+    dense = labels.target_format == 'multihot' and not labels.multi_label
+    yield dense, '--target-format multihot is for several labels an image: give --task multilabel, or leave it out'
+    several = labels.multi_label and distills
     yield several, '--task multilabel has no teacher: distillation compares probabilities that sum to 1'
     jsd = options.loss.jsd_loss or options.loss.loss == 'jsd'
     yield distills and jsd, '--kd-model-name and the jsd loss exclude each other'

@@ -15,7 +15,7 @@ from .folder import starting
 from .options import BenchmarkOptions, InferenceOptions, ValidateOptions
 from .train_options import TrainOptions
 
-__all__ = ['COMMANDS', 'Command', 'launch']
+__all__ = ['COMMANDS', 'Command', 'launch', 'perform']
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +36,10 @@ class Command:
     doc: str
     guard: Callable[[Any], AbstractContextManager[Any]] | None = None
 
+    def parsed(self, argv: Sequence[str] | None = None, program: str = '') -> Any:
+        """Its options, from the arguments of `argv` or of this process."""
+        return parse(self.options, argv, program, self.doc, EXIT_CODES)
+
 
 COMMANDS = {
     'train': Command(TrainOptions, 'training', 'Train a model on a dataset.', starting),
@@ -45,18 +49,16 @@ COMMANDS = {
 }
 
 
-def launch(name: str, argv: Sequence[str] | None = None, program: str | None = None) -> int:
-    """Run a command with the arguments of `argv`, or of this process; its exit status."""
+def perform(name: str, argv: Sequence[str] | None = None, program: str = '') -> None:
+    """Run a command with the arguments of `argv`, or of this process.
+
+    Raises:
+        RunError: It cannot be done, or ended before its end; says why in one line.
+    """
     command = COMMANDS[name]
-    program = program or f'{name}.py'
-
-    def work() -> int:
-        options = parse(command.options, argv, program, command.doc, EXIT_CODES)
-        with ExitStack() as stack:
-            guarded = [stack.enter_context(command.guard(options))] if command.guard is not None else []
-            return run(options, *guarded)
-
-    def run(options: Any, *guarded: Any) -> int:
+    options = command.parsed(argv, program or f'{name}.py')
+    with ExitStack() as stack:
+        guarded = [stack.enter_context(command.guard(options))] if command.guard is not None else []
         utils: Any = import_module('timm.utils')
         utils.setup_default_logging()
         logging.getLogger('matplotlib').setLevel(logging.WARNING)
@@ -64,6 +66,14 @@ def launch(name: str, argv: Sequence[str] | None = None, program: str | None = N
             _logger.warning(line)
         module: Any = import_module(f'timm.engine.{command.module}')
         module.run(options, *guarded)
+
+
+def launch(name: str, argv: Sequence[str] | None = None, program: str = '') -> int:
+    """Run a command as a process does; its exit status."""
+    program = program or f'{name}.py'
+
+    def work() -> int:
+        perform(name, argv, program)
         return 0
 
     return exit_code(work, program)

@@ -42,7 +42,7 @@ class RunError(Exception):
     code = 1
 
 
-class UsageError(RunError):
+class UsageError(RunError, ValueError):
     """An argument that cannot be meant as it stands: unknown name, missing file, impossible combination."""
 
     code = 2

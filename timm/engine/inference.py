@@ -133,6 +133,7 @@ def write_predictions(rows: Rows, path: Path, kind: str, filename_col: str) -> N
             pd: Any = import_module('pandas')
         except ImportError:
             raise UsageError('parquet needs pandas and pyarrow: pip install "timm[parquet]"') from None
+        path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).set_index(filename_col).to_parquet(path)
 
 
