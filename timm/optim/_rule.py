@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from ._fused import add_fused_adam_, fits_fused_kernel
+from ._fused import PLAIN_TYPES, add_fused_adam_, fits_fused_kernel
 from ._helpers import complete_groups, evaluate, gather
 
 __all__ = [
@@ -43,6 +43,8 @@ READABLE_DEVICES = ('cpu',)  # where nothing has to be waited for before a value
 CAUTION_FLOOR = 1e-3
 # Below this a call costs more than the arithmetic; and a compiler treats sizes 0 and 1 as cases of their own.
 SMALLEST_COMPILED = 64
+# Up to this size a call costs more than the arithmetic, and dozens of parameters fit into the cache together.
+LARGEST_GATHERED = 8192
 
 _compiling: ContextVar[bool] = ContextVar('_compiling', default=False)
 
@@ -109,7 +111,7 @@ def use_foreach(foreach: bool | None, params: Sequence[Tensor]) -> bool:
     """`foreach` as asked for; None means on accelerators, for plain tensors."""
     if foreach is not None:
         return foreach
-    return bool(params) and all(type(p) in (Tensor, nn.Parameter) and p.device.type in FOREACH_DEVICES for p in params)
+    return bool(params) and all(type(p) in PLAIN_TYPES and p.device.type in FOREACH_DEVICES for p in params)
 
 
 def may_fuse(foreach: bool | None) -> bool:
@@ -150,6 +152,22 @@ def batches(foreach: bool, *columns: Sequence[Any]) -> Iterator[tuple[list[Any],
         yield tuple(list(column) for column in zip(*rows, strict=True))
 
 
+def _in_turn(
+    foreach: bool | None, columns: Sequence[Sequence[Any]], elementwise: bool
+) -> Iterator[tuple[list[Any], ...]]:
+    """The lists a rule is called with. Where nobody chose their form, small parameters on a CPU go together."""
+    at_once = use_foreach(foreach, columns[0])
+    small = [p.numel() <= LARGEST_GATHERED and type(p) in PLAIN_TYPES and p.is_cpu for p in columns[0]]
+    if at_once or foreach is not None or not elementwise or not any(small):
+        yield from batches(at_once, *columns)
+        return
+    for together in (True, False):
+        chosen = [
+            [entry for entry, is_small in zip(column, small, strict=True) if is_small is together] for column in columns
+        ]
+        yield from batches(together, *chosen)
+
+
 def apply_rule(
     rule: Callable[..., None],
     foreach: bool | None,
@@ -171,7 +189,7 @@ def apply_rule(
     """
     changing = changing or {}
     if not (_compiling.get() and elementwise):
-        for lists in batches(use_foreach(foreach, columns[0]), *columns):
+        for lists in _in_turn(foreach, columns, elementwise):
             rule(*lists, **_beside(changing, lists[0][0]), **constants)
         return
     compiled, changing_tensors = _compiled(rule), {name: _as_tensor(number) for name, number in changing.items()}

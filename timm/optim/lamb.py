@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._fused import add_fused_adam_, fits_fused_kernel
+from ._fused import add_fused_adam_
 from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
-from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, scale_, shift_
+from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, fuses, scale_, shift_
 from ._types import ParamsT
 
 __all__ = ['Lamb', 'lamb']
@@ -195,8 +195,8 @@ def _lamb(
     # What is there before Adam's update is added: caution must see that alone.
     early = 0.0 if caution else coupled_decay
     updates = list(torch._foreach_mul(params, early)) if early else [torch.zeros_like(p) for p in params]
-    if may_fuse and isinstance(scale, float) and fits_fused_kernel(updates[0], grads[0], exp_avgs[0], exp_avg_sqs[0]):
-        add_fused_adam_(updates, grads, exp_avgs, exp_avg_sqs, beta1, beta2, scale, float(floor))
+    if may_fuse and fuses([scale, floor], updates, grads, exp_avgs, exp_avg_sqs):
+        add_fused_adam_(updates, grads, exp_avgs, exp_avg_sqs, beta1, beta2, float(scale), float(floor))
     else:
         scale_(exp_avgs, beta1)
         torch._foreach_add_(exp_avgs, grads, alpha=beta3)

@@ -5,8 +5,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ._fused import SMALLEST_GAIN, add_fused_sgd_
 from ._helpers import check_hyperparameters, decay_scale, options
-from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_
+from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, fuses, may_fuse, scale_
 from ._types import ParamsT
 
 __all__ = ['SGDW', 'sgdw']
@@ -121,6 +122,7 @@ def sgdw(
             nesterov=nesterov,
             caution=caution,
             maximize=maximize,
+            fusing=may_fuse(foreach) and not caution and 1 - dampening >= SMALLEST_GAIN,
         )
 
 
@@ -137,10 +139,16 @@ def _sgdw(
     nesterov: bool,
     caution: bool,
     maximize: bool,
+    fusing: bool,
 ) -> None:
     """The rule, for momenta that take part of the gradient (`carry` is `momentum`) or hold it already (0)."""
     if maximize:
         grads = list(torch._foreach_neg(grads))
+    if fusing and carry and fuses([lr, keep], params, grads, momenta):
+        if decays:
+            scale_(params, keep)
+        add_fused_sgd_(params, grads, momenta, -float(lr), 0.0, carry, 1 - dampening, nesterov)
+        return
     updates = momenta if momentum else grads
     if carry:
         scale_(momenta, carry)
