@@ -290,6 +290,40 @@ def test_a_damaged_image_is_named_in_one_line(data, tmp_path, capsys, workers):
     assert 'red1.png' in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize('workers', ['0', '1'])
+def test_damaged_images_are_left_out_and_listed(data, tmp_path, capsys, workers):
+    folder = tmp_path / 'data'
+    shutil.copytree(data, folder)
+    damaged = [folder / 'train' / 'red' / 'red2.png', folder / 'validation' / 'blue' / 'blue0.png']
+    for path in damaged:
+        path.write_bytes(b'no image')
+    listed = tmp_path / 'bad.jsonl'
+    options = [str(folder), *MODEL, '-j', workers]
+    told = ['--epochs', '2', '--output', str(tmp_path), '--experiment', 'run', '--bad-images', str(listed)]
+    assert launch('train', [*options, *told]) == 0
+    lines = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert sorted(line['path'] for line in lines) == sorted(map(str, damaged))
+    assert all('cannot' in line['cause'] or 'no image' in line['cause'] for line in lines)
+    weights = ['--checkpoint', str(tmp_path / 'run' / 'last.pth.tar')]
+    worst = ['--worst', str(tmp_path / 'worst.json'), '--bad-images', 'skip']
+    capsys.readouterr()
+    assert launch('validate', [*options, *weights, *worst]) == 0
+    assert json.loads(capsys.readouterr().out.partition('--result\n')[2])['left_out'] == 1
+    rows = json.loads((tmp_path / 'worst.json').read_text())
+    names = sorted(Path(row['file']).name for row in rows)
+    assert names == ['blue1.png', 'red0.png', 'red1.png']
+    assert all(row['class'] == Path(row['file']).parent.name for row in rows)
+    told = ['--data-dir', str(folder / 'validation'), '--results-dir', str(tmp_path), '--results-file', 'found']
+    predict = ['--bad-images', 'skip', '--no-console-results', '--results-format', 'json', '--label-type', 'none']
+    assert launch('predict', [*MODEL, '-j', workers, *weights, *told, *predict], program='inference.py') == 0
+    assert sorted(json.loads((tmp_path / 'found.json').read_text())) == names
+
+
+def test_an_unknown_policy_for_bad_images_is_refused(data, tmp_path, capsys):
+    assert launch('train', [str(data), *MODEL, '--output', str(tmp_path), '--bad-images', 'skp']) == 2
+    assert 'skip' in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_images_of_more_pixels_than_allowed_are_named(data, tmp_path, capsys):
     options = [*MODEL, '--epochs', '1', '--output', str(tmp_path)]
     assert launch('train', [str(data), *options, '--max-image-pixels', '1600']) == 0  # 40 x 40

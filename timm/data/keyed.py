@@ -108,6 +108,7 @@ class DamageLog:
     Attributes:
         count: Damaged samples met so far.
         causes: Path -> cause of each damaged file.
+        left_out: Indices of those whose place nothing has taken.
     """
 
     def __init__(self, policy: Policy = 'raise', file: str | Path | None = None) -> None:
@@ -119,6 +120,7 @@ class DamageLog:
         self.file = Path(file) if file is not None else None
         self.count = 0
         self.causes: dict[str, str] = {}
+        self.left_out: set[int] = set()
 
     def add(self, samples: Sequence[DamagedSample]) -> None:
         """Take note of damaged samples.
@@ -130,10 +132,12 @@ class DamageLog:
             if self.policy == 'raise':
                 raise DamagedImageError(sample.path, sample.cause)
             self.count += 1
+            if sample.replacement is None:
+                self.left_out.add(sample.index)
             if sample.path in self.causes:
                 continue
             self.causes[sample.path] = sample.cause
-            _logger.warning('Left out %s: %s', sample.path, sample.cause)
+            _logger.warning('Left out %r: %s', sample.path, sample.cause)
             if self.file is not None:
                 with self.file.open('a', encoding='utf-8') as lines:
                     lines.write(json.dumps(sample._asdict()) + '\n')

@@ -15,6 +15,7 @@ from timm.task import ClassificationEvaluator, MultiLabelClassificationEvaluator
 from .build_data import Split, build_eval_loader, class_names, encode_labels, open_dataset
 from .build_model import build_model, compile_model, count_parameters, finish_model, load_weights, resolve_preprocessing
 from .build_patches import build_patch_loader, check_patches, patch_size_of
+from .damage import guarded, left_out
 from .details import Predictions, calibration, confusions, expected_calibration_error, per_class, worst
 from .distributed import World, pick_device
 from .evaluate import ClassScores, evaluate
@@ -55,6 +56,8 @@ def _check(options: ValidateOptions) -> None:
         table_format(path)
     if options.labels.multi_label and (any(tables) or scoring.metrics_avg or scoring.real_labels):
         raise UsageError('--task multilabel has figures of its own: tables and other labels are for one label an image')
+    if scoring.real_labels and options.data.bad_images != 'raise':
+        raise UsageError('--real-labels go by the place of an image: leave out --bad-images')
     if options.patches.naflex_loader and (details.tta > 1 or scoring.tf_preprocessing or scoring.test_pool):
         raise UsageError('--naflex-loader loads patches: leave out --tta, --tf-preprocessing and --test-pool')
     if options.patches.naflex_loader and (options.batch.fast_resize or options.batch.worker_type != 'process'):
@@ -111,7 +114,8 @@ def validate_model(options: ValidateOptions) -> dict[str, Any]:
     )
     dataset = open_dataset(options.data, split, subject.preprocessing['input_size'][0])
     encode_labels(dataset, labels, options.model.num_classes or getattr(subject.model, 'num_classes', 0))
-    loader = _loader(options, subject, dataset, world, precision)
+    loaded = guarded(dataset, options.data)
+    loader = _loader(options, subject, loaded, world, precision)
     real = _real_labels(dataset, scoring.real_labels)
     scores = ClassScores(scoring.metrics_avg) if scoring.metrics_avg else None
     wanted = details.confusion_matrix or details.per_class or details.calibration or details.worst
@@ -130,7 +134,9 @@ def validate_model(options: ValidateOptions) -> dict[str, Any]:
     found = _several(figures) if labels.multi_label else _accuracy(figures)
     row = {'model': options.model.model, **found}
     row |= {name: round(value, 4) for name, value in scores.compute().items()} if scores else {}
-    row |= _write_details(details, kept, dataset) if kept is not None else {}
+    without = left_out(loaded)
+    row |= _write_details(details, kept, dataset, without) if kept is not None else {}
+    row |= {'left_out': len(without)} if without else {}
     return row | {
         'param_count': round(subject.num_parameters / 1e6, 2),
         'img_size': subject.preprocessing['input_size'][-1],
@@ -144,7 +150,7 @@ def _several(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(figures[name], 4) for name in ('map', 'micro_f1', 'macro_f1', 'sample_f1')}
 
 
-def _write_details(details: DetailOptions, kept: Predictions, dataset: Any) -> dict[str, Any]:
+def _write_details(details: DetailOptions, kept: Predictions, dataset: Any, without: set[int]) -> dict[str, Any]:
     """Write the tables that are asked for; what of them goes into the row of results."""
     outcome, names = kept.outcome(), class_names(dataset)
     if details.confusion_matrix:
@@ -152,7 +158,8 @@ def _write_details(details: DetailOptions, kept: Predictions, dataset: Any) -> d
     if details.per_class:
         write_table(details.per_class, per_class(outcome, names), 'Classes')
     if details.worst:
-        rows = worst(outcome, details.num_worst, lambda i: _file_of(dataset, i), names)
+        places = [i for i in range(len(dataset)) if i not in without] if without else None
+        rows = worst(outcome, details.num_worst, lambda i: _file_of(dataset, places[i] if places else i), names)
         write_table(details.worst, rows, 'Images with the largest loss')
     if not details.calibration:
         return {}

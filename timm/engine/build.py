@@ -22,6 +22,7 @@ from .build_start import start_model
 from .build_task import build_task
 from .checkpoint import set_aside
 from .combinations import check_training
+from .damage import guarded
 from .data_record import describe_data
 from .distributed import World
 from .exits import CheckpointError, DataError, RunError, StorageError, UsageError, nearest
@@ -206,7 +207,7 @@ def _validation_loader(
 ) -> Any:
     if dataset is None:
         return None
-    batch = options.batch
+    dataset, batch = guarded(dataset, options.data), options.batch
     size = batch.validation_batch_size or batch.batch_size
     if options.patches.naflex_loader:
         patch = patch_size_of(model)

@@ -16,6 +16,7 @@ from timm.data.target_transforms import MultiLabelTarget
 
 from .batches import TrainBatches
 from .build_augment import augmentation, scheduled_sizes
+from .damage import policy_of
 from .distributed import World
 from .exits import DataError, UsageError
 from .options import BatchOptions, DataOptions, LabelOptions
@@ -70,6 +71,7 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
         raise UsageError('no data: give the folder of a dataset with --data-dir, or name one with --dataset')
     if root and not options.dataset and not Path(root).exists():
         raise DataError(f'there is no folder or archive {root}')
+    damage = policy_of(options)
     kind, limit = options.dataset.partition('/')[0].lower(), options.max_image_pixels
     if limit is not None and kind in _DECODED_ELSEWHERE:
         raise UsageError(
@@ -94,6 +96,7 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
             max_steps=split.max_batches if kind in _STREAMED else None,
             target_format=split.target_format,
             image_rules=None if limit is None else ImageRules(max_pixels=limit),
+            **(damage if kind in _STREAMED and damage['damaged'] != 'raise' else {}),
         )
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError, ImportError) as error:
         where = ' in '.join(filter(None, (options.dataset, root)))
@@ -155,7 +158,7 @@ def build_train_batches(
         collate = fast_collate  # also of floats: views come one after the other
     try:
         loader = create_loader(
-            dataset if streamed else KeyedDataset(dataset, seed),
+            dataset if streamed else KeyedDataset(dataset, seed, **policy_of(options.data)),
             preprocessing['input_size'],
             batch.batch_size,
             is_training=True,
@@ -189,7 +192,7 @@ def build_eval_loader(
     """A loader over all of a dataset in order, prepared for evaluation; `more` goes to `create_loader`."""
     if options.worker_type == 'thread' and isinstance(dataset, IterableDataset):
         raise UsageError('--worker-type thread needs images by index, which this dataset streams: leave it out')
-    if world.size > 1 and not isinstance(dataset, IterableDataset):
+    if world.size > 1 and not isinstance(dataset, (IterableDataset, KeyedDataset)):
         dataset = KeyedDataset(dataset)  # shares the samples out without repeating any
     return create_loader(
         dataset,

@@ -14,6 +14,7 @@ from timm.utils import unwrap_model
 
 from .batches import TrainBatches
 from .build_augment import augmentation, mixes
+from .damage import policy_of
 from .distributed import World
 from .exits import UsageError
 from .options import BatchOptions, PatchOptions
@@ -113,7 +114,7 @@ def build_patch_batches(
     patches, batch, seed = options.patches, options.batch, options.run.seed
     try:
         loader = create_naflex_loader(
-            KeyedDataset(dataset, seed),
+            KeyedDataset(dataset, seed, **policy_of(options.data)),
             patch_size=None if patches.naflex_patch_sizes is not None else patch_size,
             patch_size_choices=patches.naflex_patch_sizes,
             patch_size_choice_probs=patches.naflex_patch_size_probs,
@@ -143,7 +144,7 @@ def build_patch_loader(
     dtype: torch.dtype | None = None,
 ) -> Any:
     """A loader of patches over all of a dataset in order, prepared for evaluation."""
-    if world.size > 1:
+    if world.size > 1 and not isinstance(dataset, KeyedDataset):
         dataset = KeyedDataset(dataset)  # shares the samples out without repeating any
     try:
         return create_naflex_loader(

@@ -19,9 +19,10 @@ from timm.models import safe_model_name
 from .batches import readable
 from .build_data import Split, build_eval_loader, open_dataset
 from .build_model import build_model, compile_model, finish_model, load_weights, resolve_preprocessing
+from .damage import guarded, left_out
 from .distributed import World, pick_device
 from .evaluate import first_output
-from .exits import UsageError, nearest
+from .exits import DataError, UsageError, nearest
 from .flags import flatten
 from .options import InferenceOptions, PredictOptions
 from .precision import Precision
@@ -161,7 +162,8 @@ def predict_folder(options: InferenceOptions) -> Rows:
     running = compile_model(precision.place_model(model), options.device)
     split = Split(options.split.split, batch_size=options.batch.batch_size)
     dataset = open_dataset(options.data, split, preprocessing['input_size'][0])
-    loader = build_eval_loader(dataset, options.batch, preprocessing, world, dtype=precision.dtype)
+    loaded = guarded(dataset, options.data)
+    loader = build_eval_loader(loaded, options.batch, preprocessing, world, dtype=precision.dtype)
     progress = Progressbar(f'predict {options.model.model}', len(loader), told.log_freq)
     scores: list[Tensor] = []
     classes: list[Tensor] = []
@@ -171,7 +173,10 @@ def predict_folder(options: InferenceOptions) -> Rows:
             classes.append(batch_classes)
         progress.step(len(batch_scores), {})
     progress.close()
-    names = _names(dataset, told.fullname)
+    if not scores:
+        raise DataError(f'no image of {options.data.root or options.data.dataset} can be read')
+    without = left_out(loaded)
+    names = [name for i, name in enumerate(_names(dataset, told.fullname)) if i not in without]
     rows = _table(names, torch.cat(scores), torch.cat(classes) if classes else None, _labels(model, options), told)
     default = f'{safe_model_name(options.model.model)}-{preprocessing["input_size"][-1]}'
     target = Path(told.results_dir or '.') / (told.results_file or default)

@@ -50,6 +50,7 @@ class DataOptions:
     input_key: str | None = flag(None, 'field of a sample that holds the image')
     target_key: str | None = flag(None, 'field of a sample that holds the label')
     dataset_trust_remote_code: bool = flag(False, 'let datasets of the hub run their own code')
+    bad_images: str = flag('raise', 'what cannot be read: raise stops, skip goes on, FILE.jsonl also lists it there')
     max_image_pixels: int | None = flag(
         None, 'refuse images of more pixels, by their header; by default 89 million', low=1
     )
