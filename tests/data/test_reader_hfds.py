@@ -117,3 +117,14 @@ def test_what_is_missing_is_said(files, monkeypatch):
     monkeypatch.setitem(sys.modules, 'datasets', None)
     with pytest.raises(ImportError, match=r'timm\[readers\]'):
         make(files)
+
+
+@pytest.mark.parametrize('kind', ['hfds', 'hfids'])
+def test_a_hub_that_cannot_be_reached_is_named_with_the_remedy(kind, monkeypatch):
+    def unreachable(*_, **__):
+        raise ConnectionError('no route')
+
+    monkeypatch.setattr(datasets, 'load_dataset', unreachable)
+    monkeypatch.setattr(datasets, 'load_dataset_builder', unreachable)
+    with pytest.raises(ConnectionError, match=r"'some/thing': no route; .*HF_ENDPOINT.*HF_HUB_OFFLINE"):
+        create_dataset(f'{kind}/some/thing', split='train')

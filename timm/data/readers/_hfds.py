@@ -1,14 +1,22 @@
 """What the readers of Hugging Face and TensorFlow datasets share."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 from ._labels import fields_named
 from .targets import get_field, has_field
 
-__all__ = ['check_fields', 'get_class_labels', 'import_datasets', 'remote_code_kwargs', 'with_encoded_images']
+__all__ = [
+    'check_fields',
+    'get_class_labels',
+    'import_datasets',
+    'naming_the_remedy',
+    'remote_code_kwargs',
+    'with_encoded_images',
+]
 
 
 def import_datasets() -> Any:
@@ -24,6 +32,18 @@ def import_datasets() -> Any:
             f'hfds/ and hfids/ read with the package datasets: pip install "timm[readers]" ({error})', name='datasets'
         ) from error
     return datasets
+
+
+@contextmanager
+def naming_the_remedy(name: str) -> Generator[None]:
+    """Say what to do where the dataset `name` cannot be fetched."""
+    try:
+        yield
+    except ConnectionError as error:
+        raise ConnectionError(
+            f'cannot fetch dataset {name!r}: {error}; check the connection, set HF_ENDPOINT to a mirror, or put '
+            'HF_HUB_OFFLINE=1 where it was downloaded before'
+        ) from error
 
 
 def remote_code_kwargs(trust_remote_code: bool) -> dict[str, bool]:

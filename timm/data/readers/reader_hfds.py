@@ -5,7 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._hfds import check_fields, get_class_labels, import_datasets, remote_code_kwargs, with_encoded_images
+from ._hfds import (
+    check_fields,
+    get_class_labels,
+    import_datasets,
+    naming_the_remedy,
+    remote_code_kwargs,
+    with_encoded_images,
+)
 from ._labels import ClassMap, Labels
 from .reader import Reader
 
@@ -70,9 +77,9 @@ class ReaderHfds(Reader):
     def _loaded(self, trust_remote_code: bool) -> Any:
         datasets = import_datasets()
         if not Path(self.name, 'state.json').is_file() and not Path(self.name, 'dataset_dict.json').is_file():
-            return datasets.load_dataset(
-                self.name, split=self.split, cache_dir=self.root, **remote_code_kwargs(trust_remote_code)
-            )
+            told = {'split': self.split, 'cache_dir': self.root, **remote_code_kwargs(trust_remote_code)}
+            with naming_the_remedy(self.name):
+                return datasets.load_dataset(self.name, **told)
         saved = datasets.load_from_disk(self.name)
         if isinstance(saved, datasets.Dataset):
             return saved

@@ -8,7 +8,14 @@ from typing import Any
 
 from timm.data._decode import DamagedImageError, decode
 
-from ._hfds import check_fields, get_class_labels, import_datasets, remote_code_kwargs, with_encoded_images
+from ._hfds import (
+    check_fields,
+    get_class_labels,
+    import_datasets,
+    naming_the_remedy,
+    remote_code_kwargs,
+    with_encoded_images,
+)
 from ._labels import ClassMap, Labels
 from ._stream import RawSample, StreamReader, Wanted
 
@@ -75,7 +82,8 @@ class ReaderHfids(StreamReader):
         self.input_img_mode = input_img_mode
         self.target_img_mode = target_img_mode
         datasets = import_datasets()
-        builder = datasets.load_dataset_builder(name, cache_dir=root, **remote_code_kwargs(trust_remote_code))
+        with naming_the_remedy(name):
+            builder = datasets.load_dataset_builder(name, cache_dir=root, **remote_code_kwargs(trust_remote_code))
         if download:
             builder.download_and_prepare()
             dataset = builder.as_dataset(split=split)
