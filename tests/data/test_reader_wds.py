@@ -6,11 +6,13 @@ import sys
 import tarfile
 
 import pytest
+import torch
 from PIL import Image
 from streams import batches, check_evaluation, check_order, check_training, flat, number_of, of_process, with_workers
 
-from timm.data import create_dataset, create_loader, create_reader
+from timm.data import FastCollateMixup, create_dataset, create_loader, create_reader
 from timm.data._decode import DamagedImageError
+from timm.data.keyed import seeded
 from timm.data.readers.reader_wds import WdsTargetKeyError, expand_urls
 
 LENGTHS = (5, 9, 6, 0)
@@ -255,3 +257,24 @@ def test_a_training_without_any_sample_ends(root):
 def test_processes_take_stretches_of_an_evaluation(root):
     parts = [flat(batches(of_process(make(root, batch_size=4), rank, 3))) for rank in range(3)]
     assert flat(parts) == list(range(TOTAL))
+
+
+def test_a_keyed_training_draws_the_same_for_any_number_of_workers(root):
+    def epoch(number, workers, keyed=True):
+        dataset = make(root, is_training=True, batch_size=2, keyed=keyed)
+        mix = FastCollateMixup(num_classes=3, mode='elem')
+        strong = dict(auto_augment='rand-m9-mstd0.5-inc1', collate_fn=mix, device=torch.device('cpu'))
+        made = create_loader(dataset, 16, 2, is_training=True, num_workers=workers, persistent_workers=False, **strong)
+        dataset.set_epoch(number)
+        with seeded(5):
+            return [(images.clone(), targets) for images, targets in made]
+
+    alone = epoch(0, 0)
+    for workers in (1, 2):
+        found = epoch(0, workers)
+        assert len(found) == len(alone) > 2
+        for one, other in zip(alone, found, strict=True):
+            assert torch.equal(one[0], other[0])
+            assert torch.equal(one[1], other[1])
+    assert not all(torch.equal(one[0], other[0]) for one, other in zip(alone, epoch(1, 0), strict=True))
+    assert not all(torch.equal(one[0], other[0]) for one, other in zip(epoch(0, 1, keyed=False), alone, strict=True))

@@ -49,10 +49,14 @@ def states(one: Path, other: Path) -> list[str]:
     return differences(a, b)
 
 
-def test_two_processes_make_the_updates_of_accumulation_and_go_on_as_one(data, tmp_path):
-    accumulated = ['--epochs', '2', '-b', '4', '--grad-accum-steps', '2']
-    assert launch('train', argv_of(data, tmp_path, 'one', *accumulated)) == 0
-    argv = argv_of(data, tmp_path, 'two', '--epochs', '2', '-b', '4')
+MIXED = ['--mixup', '0.4', '--cutmix', '1', '--mixup-mode', 'elem', '--reprob', '0.5', '--aug-repeats', '2']
+
+
+@pytest.mark.parametrize('more', [[], MIXED, [*MIXED, '--no-prefetcher']], ids=['plain', 'mixed', 'mixed on the host'])
+def test_two_processes_make_the_updates_of_accumulation_and_go_on_as_one(data, tmp_path, more):
+    shared = ['--epochs', '2', '-b', '4', *more]
+    assert launch('train', argv_of(data, tmp_path, 'one', *shared, '--grad-accum-steps', '2')) == 0
+    argv = argv_of(data, tmp_path, 'two', *shared)
     assert launch_ranks(argv, 2, tmp_path) == [0, 0], log_of(tmp_path) + log_of(tmp_path, 1)
     assert not states(tmp_path / 'one', tmp_path / 'two')
     assert (tmp_path / 'one' / 'summary.csv').read_text() == (tmp_path / 'two' / 'summary.csv').read_text()

@@ -9,23 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import command, comparable, fork, kill_group, make_images, wait_for
+from processes import command, comparable, fork, kill_group, wait_for
 from tiny import differences
 
 from timm.engine.checkpoint import read_checkpoint
 from timm.engine.commands import launch
 
+pytestmark = pytest.mark.usefixtures('no_pictures')
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr('timm.engine.report.can_draw', lambda: False)
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory) -> Path:
-    return make_images(tmp_path_factory.mktemp('images'))
 
 
 def assert_equal_runs(one: Path, other: Path) -> None:

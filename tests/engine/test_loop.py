@@ -16,10 +16,7 @@ from timm.engine.state import capture, restore
 from timm.engine.step import Clipping
 from timm.engine.stop import StopFlag, listening
 
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr('timm.engine.report.can_draw', lambda: False)
+pytestmark = pytest.mark.usefixtures('no_pictures')
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:

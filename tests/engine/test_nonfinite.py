@@ -17,10 +17,7 @@ from timm.engine.loop import fit
 from timm.engine.run import Run
 from timm.engine.state import restore
 
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr('timm.engine.report.can_draw', lambda: False)
+pytestmark = pytest.mark.usefixtures('no_pictures')
 
 
 class Loss(nn.Module):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import command, comparable, fork, kill_group, make_images, wait_for
+from processes import command, comparable, fork, kill_group, wait_for
 from tiny import differences
 
 from timm.engine import loop, training
@@ -19,6 +19,8 @@ from timm.engine.exits import EXIT_CODES, RunError
 from timm.engine.step import TrainStep
 from timm.engine.stop import requeue
 from timm.task import ClassificationEvaluator
+
+pytestmark = pytest.mark.usefixtures('no_pictures')
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ['--epochs', '2', '-j', '0']
@@ -38,16 +40,6 @@ CASES = [
     for i, position in enumerate(POSITIONS)
     for j, number in enumerate(SIGNALS)
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr('timm.engine.report.can_draw', lambda: False)
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory) -> Path:
-    return make_images(tmp_path_factory.mktemp('images'))
 
 
 @pytest.fixture(scope='module')

@@ -21,12 +21,9 @@ from timm.engine.exits import CheckpointError, Stopped, StorageError
 from timm.engine.folder import RunFolder
 from timm.engine.loop import fit
 
+pytestmark = pytest.mark.usefixtures('no_pictures')
+
 REAL_SAVE = torch.save
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr('timm.engine.report.can_draw', lambda: False)
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from ._compose import Compose
 from ._decode import DamagedImageError, ImageRules, decode
-from .keyed import DamageLog
+from .keyed import DamageLog, key, seed_host
 from .readers import create_reader
 from .readers.reader import Reader
 
@@ -106,7 +106,8 @@ class IterableImageDataset(IterableDataset[Any]):
         max_steps: Batches in an epoch, where that is not the whole split.
         kwargs: Arguments of the reader; and `damaged` and `report`, which say what to do about images that cannot be
             read (see `DamageLog`). In training the stream goes on to the next image, in evaluation it is one shorter;
-            each worker keeps a count of its own.
+            each worker keeps a count of its own. `keyed=True` seeds the generators of the process before each sample
+            of a training, by seed, epoch and position: batches are then the same for any number of workers.
 
     Raises:
         DamagedImageError: While it is iterated: an image cannot be read, and `damaged` is 'raise', the default.
@@ -134,6 +135,7 @@ class IterableImageDataset(IterableDataset[Any]):
     ) -> None:
         if reader is None:
             raise ValueError('an iterable dataset needs a reader, or the name of one')
+        self.seed = seed if kwargs.pop('keyed', False) and is_training else None
         damage = {name: kwargs.pop(name) for name in ('damaged', 'report') if name in kwargs}
         if isinstance(reader, str):
             reader = create_reader(
@@ -161,6 +163,8 @@ class IterableImageDataset(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         for image, target in self.reader:
+            if self.seed is not None:
+                seed_host(key(self.seed, 'sample', self.reader.epoch_count.value, self.reader.position))
             if self.transform is not None:
                 image = self.transform(image)
             if self.target_transform is not None:

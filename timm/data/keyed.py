@@ -31,6 +31,7 @@ __all__ = [
     'KeyedThreadLoader',
     'SampleKey',
     'key',
+    'seed_host',
     'seeded',
 ]
 
@@ -46,7 +47,7 @@ def key(*position: int | str) -> int:
     return int.from_bytes(digest, 'little') >> 1
 
 
-def _seed_host(seed: int) -> None:
+def seed_host(seed: int) -> None:
     """Seed the generators that transforms draw from: those of Python, NumPy and torch on the host."""
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
@@ -72,7 +73,7 @@ def _preserved() -> Iterator[None]:
 def seeded(seed: int) -> Iterator[None]:
     """Seed the generators of Python, NumPy and torch on the host; in the main process they are put back afterwards."""
     with _preserved():
-        _seed_host(seed)
+        seed_host(seed)
         yield
 
 
@@ -222,7 +223,7 @@ class KeyedDataset(Dataset[Any]):
 
     def _seeded_item(self, where: SampleKey) -> Any:
         if self.seeds:
-            _seed_host(key(self.seed, 'sample', where.epoch, where.position))
+            seed_host(key(self.seed, 'sample', where.epoch, where.position))
         return self.dataset[where.index if where.choice is None else (where.index, where.choice)]
 
     def _read(self, where: SampleKey, damaged: list[DamagedSample], attempt: int = 0) -> Any:

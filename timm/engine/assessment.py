@@ -114,7 +114,7 @@ def validate_model(options: ValidateOptions) -> dict[str, Any]:
     )
     dataset = open_dataset(options.data, split, subject.preprocessing['input_size'][0])
     encode_labels(dataset, labels, options.model.num_classes or getattr(subject.model, 'num_classes', 0))
-    loaded = guarded(dataset, options.data)
+    loaded = guarded(dataset, options.data, world)
     loader = _loader(options, subject, loaded, world, precision)
     real = _real_labels(dataset, scoring.real_labels)
     scores = ClassScores(scoring.metrics_avg) if scoring.metrics_avg else None

@@ -127,8 +127,9 @@ class TrainBatches:
         if hasattr(self.loader.dataset, 'set_epoch'):
             self.loader.dataset.set_epoch(epoch)
         batches: Iterator[Batch] = iter(self.loader)
+        seed, rank, size = self._place
         for i in count():
-            with seeded(key(self._place[0], 'stream', epoch, i, self._place[1])):
+            with seeded(key(seed, 'stream', epoch, i * size + rank)):
                 batch = next(batches, None)
             if batch is None:
                 return

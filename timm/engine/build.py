@@ -19,7 +19,7 @@ from .build_data import Split, build_eval_loader, build_train_batches, encode_la
 from .build_optim import build_optimizer, build_schedule
 from .build_patches import build_patch_batches, build_patch_loader, patch_size_of
 from .build_start import start_model
-from .build_task import build_task
+from .build_task import build_loss, build_task
 from .checkpoint import set_aside
 from .combinations import check_training
 from .damage import guarded
@@ -52,6 +52,7 @@ def build_run(options: TrainOptions, world: World, started: Started | None = Non
         UsageError, DataError, CheckpointError, StorageError: A part cannot be made as asked; nothing was trained.
     """
     check_training(options)
+    loss = build_loss(options)
     precision = Precision.from_options(options.device, world.device)
     model, preprocessing = start_model(options)
     train, validation = _open_splits(options, preprocessing['input_size'][0], _num_classes(options, model))
@@ -60,7 +61,7 @@ def build_run(options: TrainOptions, world: World, started: Started | None = Non
     metric = _ranking_metric(options.run.eval_metric, validation is not None, options.labels.multi_label)
     decreasing = metric == 'loss'
     mesh = make_mesh(world) if options.safety.fsdp and world.size > 1 else None
-    task = build_task(options, model, precision, world, preprocessing, mesh)
+    task = build_task(options, model, loss, precision, world, preprocessing, mesh)
     trained = task.get_trainable_module()
     assert trained is not None, 'a task is made of a model'
     optimizer = build_optimizer(options, trained, world)
@@ -207,7 +208,7 @@ def _validation_loader(
 ) -> Any:
     if dataset is None:
         return None
-    dataset, batch = guarded(dataset, options.data), options.batch
+    dataset, batch = guarded(dataset, options.data, world), options.batch
     size = batch.validation_batch_size or batch.batch_size
     if options.patches.naflex_loader:
         patch = patch_size_of(model)

@@ -17,6 +17,7 @@ from timm.data.target_transforms import MultiLabelTarget
 from .batches import TrainBatches
 from .build_augment import augmentation, scheduled_sizes
 from .damage import policy_of
+from .data_record import is_listed
 from .distributed import World
 from .exits import DataError, UsageError
 from .options import BatchOptions, DataOptions, LabelOptions
@@ -29,6 +30,7 @@ __all__ = [
     'class_names',
     'encode_labels',
     'open_dataset',
+    'preparation',
     'warn_if_same',
 ]
 
@@ -96,7 +98,7 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
             max_steps=split.max_batches if kind in _STREAMED else None,
             target_format=split.target_format,
             image_rules=None if limit is None else ImageRules(max_pixels=limit),
-            **(damage if kind in _STREAMED and damage['damaged'] != 'raise' else {}),
+            **({'keyed': True, **damage} if kind in _STREAMED else {}),
         )
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError, ImportError) as error:
         where = ' in '.join(filter(None, (options.dataset, root)))
@@ -109,9 +111,9 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
 
 def warn_if_same(train: Any, validation: Any) -> None:
     """Say so if evaluation reads the very files of training, as happens in a folder without splits."""
-    if not (hasattr(train, 'filenames') and hasattr(validation, 'filenames')) or len(train) != len(validation):
+    if not (is_listed(train) and is_listed(validation)) or len(train) != len(validation):
         return
-    if train.filenames(absolute=True) == validation.filenames(absolute=True):
+    if all(train.filename(i, absolute=True) == validation.filename(i, absolute=True) for i in range(len(train))):
         _logger.warning('training and evaluation read the same %d files: the scores say nothing new', len(train))
 
 
@@ -177,7 +179,12 @@ def build_train_batches(
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UsageError(f'cannot load the training images like this: {error}') from error
-    return TrainBatches(loader, batch.grad_accum_steps, mix, options.mix.mixup_off_epoch, seed, world.rank)
+    return TrainBatches(loader, batch.grad_accum_steps, mix, options.mix.mixup_off_epoch, seed, world.rank, world.size)
+
+
+def preparation(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
+    """How an image is prepared for an evaluation, apart from its size, as arguments of a loader."""
+    return {name: preprocessing[name] for name in ('interpolation', 'mean', 'std', 'crop_pct', 'crop_mode')}
 
 
 def build_eval_loader(
@@ -192,18 +199,12 @@ def build_eval_loader(
     """A loader over all of a dataset in order, prepared for evaluation; `more` goes to `create_loader`."""
     if options.worker_type == 'thread' and isinstance(dataset, IterableDataset):
         raise UsageError('--worker-type thread needs images by index, which this dataset streams: leave it out')
-    if world.size > 1 and not isinstance(dataset, (IterableDataset, KeyedDataset)):
-        dataset = KeyedDataset(dataset)  # shares the samples out without repeating any
     return create_loader(
         dataset,
         preprocessing['input_size'],
         batch_size or options.batch_size,
         is_training=False,
-        interpolation=preprocessing['interpolation'],
-        mean=preprocessing['mean'],
-        std=preprocessing['std'],
-        crop_pct=preprocessing['crop_pct'],
-        crop_mode=preprocessing['crop_mode'],
+        **preparation(preprocessing),
         num_workers=options.workers,
         distributed=world.size > 1,
         pin_memory=options.pin_mem,

@@ -29,6 +29,7 @@ __all__ = [
     'finish_model',
     'load_weights',
     'resolve_preprocessing',
+    'why_not',
 ]
 
 
@@ -157,6 +158,19 @@ def finish_model(
         return model, False
     pooled: tuple[nn.Module, bool] = apply_test_time_pool(model, dict(preprocessing))
     return pooled
+
+
+def why_not(model: nn.Module, example: Any) -> str:
+    """Why a model does not take such an input, in evaluation mode; '' where it does."""
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(example)
+    except Exception as error:  # noqa: BLE001 - whatever a model makes of an input that it does not know
+        return ' '.join(str(error).split())[:160] or type(error).__name__
+    finally:
+        model.train(was_training)
+    return ''
 
 
 def compile_model(model: nn.Module, options: DeviceOptions) -> Any:

@@ -14,6 +14,8 @@ from timm.utils import unwrap_model
 
 from .batches import TrainBatches
 from .build_augment import augmentation, mixes
+from .build_data import preparation
+from .build_model import why_not
 from .damage import policy_of
 from .distributed import World
 from .exits import UsageError
@@ -50,17 +52,12 @@ def check_patches(model: nn.Module, options: PatchOptions, channels: int) -> Non
         'patch_valid': torch.ones(1, 4, dtype=torch.bool),
         'seq_len': 4,
     }
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(example)
-    except Exception as error:  # whatever a model makes of an input that it does not know
-        reason = ' '.join(str(error).split())[:160] or type(error).__name__
+    reason = why_not(model, example)
+    if reason:
         raise UsageError(
             f'--naflex-loader gives patches, which {type(model).__name__} does not take ({reason}): '
             'choose a model that does, such as naflexvit_base_patch16_gap, or leave the flag out'
-        ) from error
-    model.train(was_training)
+        )
 
 
 def _mix(options: TrainOptions, num_classes: int) -> NaFlexMixup | None:
@@ -130,7 +127,7 @@ def build_patch_batches(
         )
     except (ValueError, TypeError) as error:
         raise UsageError(f'cannot load patches like this: {error}') from error
-    return TrainBatches(loader, batch.grad_accum_steps, seed=seed, rank=world.rank)
+    return TrainBatches(loader, batch.grad_accum_steps, seed=seed, rank=world.rank, world_size=world.size)
 
 
 def build_patch_loader(
@@ -144,8 +141,6 @@ def build_patch_loader(
     dtype: torch.dtype | None = None,
 ) -> Any:
     """A loader of patches over all of a dataset in order, prepared for evaluation."""
-    if world.size > 1 and not isinstance(dataset, KeyedDataset):
-        dataset = KeyedDataset(dataset)  # shares the samples out without repeating any
     try:
         return create_naflex_loader(
             dataset,
@@ -153,11 +148,7 @@ def build_patch_loader(
             max_seq_len=patches.naflex_max_seq_len,
             batch_size=batch_size or batch.batch_size,
             is_training=False,
-            interpolation=preprocessing['interpolation'],
-            mean=preprocessing['mean'],
-            std=preprocessing['std'],
-            crop_pct=preprocessing['crop_pct'],
-            crop_mode=preprocessing['crop_mode'],
+            **preparation(preprocessing),
             patchify_channels_last=not patches.naflex_patchify_channels_first,
             **_shared(batch, preprocessing, world, dtype),
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from .build_model import build_model, load_weights, resolve_preprocessing
+from .build_model import build_model, load_weights, resolve_preprocessing, why_not
 from .build_patches import check_patches
 from .exits import UsageError
 from .flags import flatten
@@ -85,17 +85,10 @@ def _set_batch_norms(model: nn.Module, options: BatchNormOptions) -> None:
 
 def _check_sizes(model: nn.Module, sizes: Sequence[int], size: Sequence[int]) -> None:
     """Refuse a model that cannot take images of all these sizes, and of the one it is evaluated at."""
-    was_training = model.training
-    model.eval()
-    side = 0
-    try:
-        for side in sorted({*sizes, size[-1]}):
-            with torch.no_grad():
-                model(torch.zeros(1, size[0], side, side))
-    except Exception as error:  # whatever a model makes of a size that it does not know
-        reason = ' '.join(str(error).split())[:160] or type(error).__name__
-        raise UsageError(
-            f'--train-img-sizes: {type(model).__name__} takes no images of {side}x{side} ({reason}); some models '
-            'take any size with --model-kwargs dynamic_img_size=True'
-        ) from error
-    model.train(was_training)
+    for side in sorted({*sizes, size[-1]}):
+        reason = why_not(model, torch.zeros(1, size[0], side, side))
+        if reason:
+            raise UsageError(
+                f'--train-img-sizes: {type(model).__name__} takes no images of {side}x{side} ({reason}); some models '
+                'take any size with --model-kwargs dynamic_img_size=True'
+            )

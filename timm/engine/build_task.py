@@ -120,6 +120,7 @@ def build_loss(options: TrainOptions) -> nn.Module:
 def build_task(
     options: TrainOptions,
     model: nn.Module,
+    loss: nn.Module,
     precision: Precision,
     world: World,
     preprocessing: Mapping[str, Any],
@@ -136,7 +137,7 @@ def build_task(
         raise UsageError('on a CPU a scripted model computes in bfloat16 beside float32: give --amp-dtype bfloat16')
     if device.torchscript:
         model = compile_model(model, device)
-    task = _task(options, model, precision, world, preprocessing)
+    task = _task(options, model, loss, precision, world, preprocessing)
     if ema.model_ema:
         place = torch.device('cpu') if ema.model_ema_force_cpu else None
         task.setup_ema(decay=ema.model_ema_decay, use_warmup=ema.model_ema_warmup, device=place)
@@ -151,11 +152,16 @@ def build_task(
 
 
 def _task(
-    options: TrainOptions, model: nn.Module, precision: Precision, world: World, preprocessing: Mapping[str, Any]
+    options: TrainOptions,
+    model: nn.Module,
+    loss: nn.Module,
+    precision: Precision,
+    world: World,
+    preprocessing: Mapping[str, Any],
 ) -> TrainingTask:
     """The task of the labels, or of labels and a teacher."""
     shared: dict[str, Any] = {'device': world.device, 'dtype': precision.dtype, 'verbose': False}
-    loss, labels = build_loss(options), options.labels
+    labels = options.labels
     _check_num_classes(loss, options.model.num_classes or getattr(model, 'num_classes', None))
     if options.distill.kd_model_name is None:
         if labels.multi_label:

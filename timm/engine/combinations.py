@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from .build_augment import mixes
-from .build_task import build_loss
+from .build_task import loss_name
 from .exits import UsageError
 from .train_options import TrainOptions
 from .views import NUM_VIEWS
@@ -22,7 +22,6 @@ def check_training(options: TrainOptions) -> None:
     for wrong, reason in rules:
         if wrong:
             raise UsageError(reason)
-    build_loss(options)
 
 
 Rule = tuple[bool, str]
@@ -34,7 +33,7 @@ def _splits(options: TrainOptions) -> Iterator[Rule]:
     splits = augment.aug_splits
     yield splits == 1, '--aug-splits 1 is no split: give 2 or more, or leave it out'
     yield splits > 1 and augment.no_aug, '--aug-splits makes views by augmentation: leave out --no-aug'
-    jsd = options.loss.jsd_loss or options.loss.loss == 'jsd'
+    jsd = loss_name(options.loss) == 'jsd'
     yield jsd and splits < 2, 'the jsd loss compares views of an image: give --aug-splits 3'
     yield splits > 1 and mixes(options.mix), '--aug-splits and mixing exclude each other: leave one of them out'
     yield norm.split_bn and not (splits or augment.resplit), '--split-bn needs views to split by: give --aug-splits'
@@ -111,7 +110,7 @@ def _others(options: TrainOptions) -> Iterator[Rule]:
     yield dense, '--target-format multihot is for several labels an image: give --task multilabel, or leave it out'
     several = labels.multi_label and distills
     yield several, '--task multilabel has no teacher: distillation compares probabilities that sum to 1'
-    jsd = options.loss.jsd_loss or options.loss.loss == 'jsd'
+    jsd = loss_name(options.loss) == 'jsd'
     yield distills and jsd, '--kd-model-name and the jsd loss exclude each other'
     sizes = options.sizes
     for name in ('train_batch_sizes', 'train_size_probs'):

@@ -7,6 +7,7 @@ from torch.utils.data import IterableDataset
 
 from timm.data import KeyedDataset
 
+from .distributed import World
 from .exits import UsageError, nearest
 from .options import DataOptions
 
@@ -29,10 +30,13 @@ def policy_of(options: DataOptions) -> dict[str, Any]:
     return {'damaged': told}
 
 
-def guarded(dataset: Any, options: DataOptions) -> Any:
-    """A dataset to evaluate on, which leaves out images that cannot be read where that is asked for."""
+def guarded(dataset: Any, options: DataOptions, world: World) -> Any:
+    """A dataset to evaluate on, keyed where images that cannot be read are left out, or processes share it.
+
+    Keys share the samples out without repeating any. A stream knows of both from the start.
+    """
     policy = policy_of(options)
-    if policy['damaged'] == 'raise' or isinstance(dataset, IterableDataset):  # a stream has it from the start
+    if isinstance(dataset, IterableDataset) or (policy['damaged'] == 'raise' and world.size == 1):
         return dataset  # pyright: ignore[reportUnknownVariableType]
     return KeyedDataset(dataset, **policy)
 

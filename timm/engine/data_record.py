@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from .exits import DataError
 
-__all__ = ['DataRecord', 'check_data', 'describe_data']
+__all__ = ['DataRecord', 'check_data', 'describe_data', 'is_listed']
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +21,8 @@ class DataRecord:
     """What a checkpoint notes of its data, so that it is not resumed on other data unawares.
 
     Attributes:
-        fingerprint: Digest of the names and labels of the training samples, '' where they have none.
+        fingerprint: Digest of the names and labels of the training samples; without names at hand their number, or ''
+            for a stream.
         classes: Index of each class by its name, empty where classes have no names.
         global_batch: Samples in an update, over all processes.
     """
@@ -29,21 +32,31 @@ class DataRecord:
     global_batch: int = 0
 
 
+def is_listed(dataset: Any) -> bool:
+    """Whether the names of a dataset are at hand, as those of folders and tars are: others would read all of it."""
+    return hasattr(getattr(dataset, 'reader', None), 'samples')
+
+
 def describe_data(dataset: Any, global_batch: int) -> DataRecord:
     """The record of a training dataset."""
     reader: Any = getattr(dataset, 'reader', None)
     classes: Mapping[Any, int] = getattr(reader, 'class_to_idx', None) or {}
-    samples: Any = getattr(reader, 'samples', None)
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        names: list[str] = dataset.filenames()
-        labels = [sample[1] for sample in samples] if samples and len(samples[0]) > 1 else [''] * len(names)
-        for name, label in zip(names, labels, strict=True):
-            digest.update(f'{name}\t{label}\n'.encode('utf-8', 'surrogateescape'))
-        fingerprint = digest.hexdigest()
-    except (AttributeError, NotImplementedError, TypeError, ValueError, IndexError):
-        fingerprint = f'{len(dataset)} samples' if hasattr(dataset, '__len__') else ''
+    fingerprint = ''
+    if is_listed(dataset):
+        fingerprint = _digest(reader)
+    elif not isinstance(dataset, IterableDataset) and hasattr(dataset, '__len__'):
+        fingerprint = f'{len(dataset)} samples'
     return DataRecord(fingerprint, {str(name): index for name, index in classes.items()}, global_batch)
+
+
+def _digest(reader: Any) -> str:
+    """Digest of the names and labels of a reader's samples, one after the other: there may be millions."""
+    targets: Any = getattr(reader, 'targets', None)
+    digest = hashlib.blake2b(digest_size=16)
+    for i in range(len(reader)):
+        label = reader.samples[i][1] if targets is None else targets[i]
+        digest.update(f'{reader.filename(i)}\t{label}\n'.encode('utf-8', 'surrogateescape'))
+    return digest.hexdigest()
 
 
 def check_data(told: Mapping[str, Any], present: DataRecord, within_epoch: bool, source: str) -> None:

@@ -162,7 +162,7 @@ def predict_folder(options: InferenceOptions) -> Rows:
     running = compile_model(precision.place_model(model), options.device)
     split = Split(options.split.split, batch_size=options.batch.batch_size)
     dataset = open_dataset(options.data, split, preprocessing['input_size'][0])
-    loaded = guarded(dataset, options.data)
+    loaded = guarded(dataset, options.data, world)
     loader = build_eval_loader(loaded, options.batch, preprocessing, world, dtype=precision.dtype)
     progress = Progressbar(f'predict {options.model.model}', len(loader), told.log_freq)
     scores: list[Tensor] = []

@@ -80,6 +80,7 @@ def _parse_args() -> tuple[argparse.Namespace, str]:
     try:
         options = COMMANDS['train'].parsed(program='train.py')
         _engine('combinations').check_training(options)
+        _engine('build_task').build_loss(options)
     except RunError as error:
         print(f'train.py: error: {error}', file=sys.stderr)
         raise SystemExit(error.code) from error

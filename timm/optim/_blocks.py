@@ -27,7 +27,8 @@ def _blocks(matrix: Tensor, size: int, rows: int = ROWS) -> list[tuple[int, int]
 
 def _has_tiles(dtype: torch.dtype) -> bool:
     """Whether this CPU multiplies matrices of `dtype` in tiles."""
-    return dtype in HALF and getattr(torch.cpu, '_is_amx_tile_supported', bool)()
+    supported = getattr(torch.cpu, '_is_amx_tile_supported', None)  # torch has no public name for it
+    return dtype in HALF and supported is not None and supported()
 
 
 def symmetric_product(

@@ -146,6 +146,7 @@ class StreamReader(Reader):
         self.shuffle_size = shuffle_size
         self.max_steps = max_steps
         self.damage = DamageLog()
+        self.position = 0  # in the epoch of a training, of the sample that was given last
         self.num_workers = 1
         grouped = dist.is_available() and dist.is_initialized()
         self.dist_rank, self.dist_num_replicas = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
@@ -233,7 +234,10 @@ class StreamReader(Reader):
             slot = (step * consumer.world_size + consumer.rank) % slots
             if slot not in streams:
                 streams[slot] = self._decoded(self._shuffled(epoch, slot, slots))
-            yield from islice(streams[slot], self.batch_size)
+            first = (step * consumer.world_size + consumer.rank) * self.batch_size
+            for position, sample in enumerate(islice(streams[slot], self.batch_size), start=first):
+                self.position = position
+                yield sample
 
     def _shuffled(self, epoch: int, slot: int, slots: int) -> Iterator[RawSample]:
         """The samples of a slot, pass after pass, each through the slot's buffer."""
