@@ -263,7 +263,7 @@ def test_a_keyed_training_draws_the_same_for_any_number_of_workers(root):
     def epoch(number, workers, keyed=True):
         dataset = make(root, is_training=True, batch_size=2, keyed=keyed)
         mix = FastCollateMixup(num_classes=3, mode='elem')
-        strong = dict(auto_augment='rand-m9-mstd0.5-inc1', collate_fn=mix, device=torch.device('cpu'))
+        strong = dict(auto_augment='rand-m9-mstd0.5-inc1', collate_fn=mix, device=torch.device('cpu'), re_prob=0.5)
         made = create_loader(dataset, 16, 2, is_training=True, num_workers=workers, persistent_workers=False, **strong)
         dataset.set_epoch(number)
         with seeded(5):

@@ -171,6 +171,14 @@ class IterableImageDataset(IterableDataset[Any]):
                 target = self.target_transform(target)
             yield image, target
 
+    def seeds_of(self, purpose: str, batch: int, count: int) -> list[int] | None:
+        """A seed for each sample of a batch of this process in a keyed training; None where it is not keyed."""
+        if self.seed is None:
+            return None
+        reader = self.reader
+        first = (batch * reader.dist_num_replicas + reader.dist_rank) * reader.batch_size
+        return [key(self.seed, purpose, reader.epoch_count.value, first + i) for i in range(count)]
+
     def __len__(self) -> int:
         return len(self.reader) if hasattr(self.reader, '__len__') else 0
 

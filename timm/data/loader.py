@@ -85,12 +85,14 @@ class PrefetchLoader:
             )
         self._at_once = 1 if self.device.type == 'cpu' else 2**31
         self.is_cuda = self.device.type == 'cuda' and torch.cuda.is_available()
+        self._num_prepared = 0  # batches of the present pass
 
     def _statistics(self, values: float | Sequence[float], channels: int) -> Tensor:
         scaled = [value * 255 for value in adapt_to_chs(values, channels)]
         return torch.tensor(scaled, device=self.device, dtype=self.img_dtype).view(1, channels, 1, 1)
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        self._num_prepared = 0
         if not self.is_cuda:
             yield from map(self._prepared, self.loader)
             return
@@ -118,12 +120,16 @@ class PrefetchLoader:
             part.copy_(loaded).sub_(self.mean).div_(self.std)
         images = floats
         if self.random_erasing is not None:
-            seeds = self._erasing_seeds()
+            seeds = self._erasing_seeds(len(images))
             images = self.random_erasing(images) if seeds is None else self.random_erasing.keyed(images, seeds)
+        self._num_prepared += 1
         return images, target
 
-    def _erasing_seeds(self) -> list[int] | None:
+    def _erasing_seeds(self, count: int) -> list[int] | None:
         """A seed for each sample of the batch that was loaded last, where samples have keys."""
+        stream = getattr(self.loader, 'dataset', None)
+        if isinstance(stream, IterableImageDataset):
+            return stream.seeds_of('erase', self._num_prepared, count)
         if not isinstance(self.loader, KeyedLoader):
             return None
         return [key(self.loader.seed, 'erase', place.epoch, place.position) for place in self.loader.keys]
