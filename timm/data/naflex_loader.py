@@ -82,7 +82,7 @@ class NaFlexPrefetchLoader(PrefetchLoader):
         if self.random_erasing is not None:
             # Where a patch lies is known on the host, so that drawing waits for no device.
             where = on_host['patch_coord'], on_host['patch_valid']
-            seeds = self._erasing_seeds()
+            seeds = self._erasing_seeds(len(pixels))
             if seeds is None:
                 self.random_erasing(pixels, *where)
             else:
