@@ -2,11 +2,13 @@
 """Compares data loading with that of another timm installation, from JPEG files to normalised batches of 224 x 224.
 
     python benchmarks/loader.py --reference SITE [--only 'evaluation*'] [--images FOLDER] [--json loader.json]
+    python benchmarks/loader.py --reference SITE --scale 8 --count 60 --only evaluation '*reduced*'
 
 SITE is a folder that holds a package `timm`, such as the `--target` of a pip install. Both sides load one folder, in
 turns (A B, B A, ...) of a pass. Figures are medians for an image: CPU milliseconds of all threads and processes, or,
-where two workers load, milliseconds by the clock. Beside them is decoding alone, which no loader goes below. How far
-the fast resize is from PIL's pixels is printed first.
+where two workers load, milliseconds by the clock. Beside them is decoding alone: no loader goes below that, except by
+reduced decoding, which is for photographs of many pixels as in the second line. How far the fast resize and reduced
+decoding are from PIL's pixels is printed first.
 """
 
 import argparse
@@ -36,12 +38,15 @@ class Case:
 
 
 FAST = {'fast_resize': True}
+REDUCED = {'reduced_decode': True}
 THREADS = {'worker_type': 'thread'}
 CASES = {
     'evaluation': Case('evaluation', goal=0.8),
     'evaluation, fast resize': Case('evaluation', FAST, goal=0.6),
+    'evaluation, reduced': Case('evaluation', REDUCED),
     'crop and flip': Case('crop'),
     'crop and flip, fast resize': Case('crop', FAST, goal=0.75),
+    'crop and flip, reduced': Case('crop', REDUCED),
     'RandAugment, erasing, mixup': Case('augment'),
     'RandAugment, erasing, mixup, fast': Case('augment', FAST, goal=0.85),
     'evaluation, 2 processes': Case('evaluation', workers=2, unit='wall'),
@@ -50,11 +55,11 @@ CASES = {
 }
 
 
-def make_images(root: Path, count: int) -> None:
-    """Write JPEGs of about 100 kB, the size of a photograph: noise of several scales, and fine grain."""
+def make_images(root: Path, count: int, scale: int) -> None:
+    """Write JPEGs, of about 100 kB at a scale of 1: noise of several scales, and fine grain."""
     for number in range(count):
         draw = np.random.default_rng(number)
-        width, height = SIZES[number % len(SIZES)]
+        width, height = (scale * side for side in SIZES[number % len(SIZES)])
         pixels = draw.normal(0, 3, (height, width, 3)) + 128
         for octave in range(1, 8):
             coarse = draw.normal(0, 64 / 2**octave, (2 + 2**octave, 2 + 2**octave))
@@ -94,16 +99,18 @@ def main() -> None:
     parser.add_argument('--pairs', type=int, default=10, help='most pairs of turns for a figure (default: 10)')
     parser.add_argument('--images', type=Path, help='folder of folders of images, instead of generated ones')
     parser.add_argument('--count', type=int, default=400, help='images to generate (default: 400)')
+    parser.add_argument('--scale', type=int, default=1, help='times 500 pixels of the longer side (default: 1)')
     parser.add_argument('--only', nargs='+', default=['*'], help='wildcards for names')
     parser.add_argument('--json', type=Path, help='also write all figures to this file')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         images = args.images or Path(folder)
         if args.images is None:
-            make_images(images, args.count)
+            make_images(images, args.count, args.scale)
         sides = open_sides(args, 'measure_loader.py')
         told = sides['ours'].ask(do='limits', images=str(images))
-        print(f'fast resize, pixels off PIL: {told["largest"]} of 255 at most, {told["mean"]:.4f} on average')
+        for way, (largest, mean) in told['differences'].items():
+            print(f'{way}, pixels off PIL: {largest} of 255 at most, {mean:.4f} on average')
         print(
             f'{"milliseconds for an image":36}{"theirs":>8}{"ours":>8}{"decode":>8}'
             f'{"images/s":>10}{"":8}{"ratio":>8}{"goal":>7}'

@@ -30,14 +30,14 @@ ADDED = {
         '--twoway-tp', '--twoway-tn', '--db-neg-scale', '--db-init-bias', '--db-focal-gamma', '--kd-pretrained-path',
         '--pretrained-cfg-overlay', '--lr-decay-fn', '--lr-stable-timescale', '--stop-epoch', '--save-epochs',
         '--log-tensorboard', '--nonfinite', '--recovery-minutes', '--requeue', '--fsdp', '--worker-type',
-        '--fast-resize', '--max-image-pixels', '--bad-images',
+        '--fast-resize', '--reduced-decode', '--max-image-pixels', '--bad-images',
     },
     'validate': {
         '--task', '--target-format', '--multilabel-threshold', '--tta', '--confusion-matrix', '--per-class',
         '--calibration', '--calibration-bins', '--worst', '--num-worst', '--worker-type', '--fast-resize',
-        '--max-image-pixels', '--bad-images',
+        '--reduced-decode', '--max-image-pixels', '--bad-images',
     },
-    'inference': {'--worker-type', '--fast-resize', '--max-image-pixels', '--bad-images'},
+    'inference': {'--worker-type', '--fast-resize', '--reduced-decode', '--max-image-pixels', '--bad-images'},
     'benchmark': set(),
 }  # fmt: skip
 

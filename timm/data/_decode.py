@@ -18,6 +18,7 @@ of PNG leaves rows black that were never written, without a word.
 import difflib
 import io
 import logging
+import math
 import os
 import stat
 import struct
@@ -30,7 +31,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-__all__ = ['DamagedImageError', 'ImageRules', 'decode', 'open_regular']
+__all__ = ['DamagedImageError', 'ImageRules', 'decode', 'open_regular', 'plain_jpeg']
 
 _logger = logging.getLogger(__name__)
 
@@ -136,13 +137,14 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
 
 
-def decode(source: Any, mode: str | None = 'RGB', rules: ImageRules | None = None) -> Image.Image:
+def decode(source: Any, mode: str | None = 'RGB', rules: ImageRules | None = None, *, reduced: int = 1) -> Image.Image:
     """Decode an image file, whole, and convert it.
 
     Args:
         source: A path, an open binary file (closed afterwards), or a PIL image.
         mode: PIL mode to convert to; None or '' keeps that of the file.
         rules: What is read and how; None is `ImageRules()`.
+        reduced: Of a JPEG, decode only 1 of this many pixels along each side: 1, 2, 4 or 8.
 
     Raises:
         DamagedImageError: It is not an image of an accepted format, is cut off or garbled, or is larger than accepted.
@@ -158,12 +160,25 @@ def decode(source: Any, mode: str | None = 'RGB', rules: ImageRules | None = Non
             _check_bytes(source, rules.max_bytes)
             image = _open(source, rules)
         _check_pixels(image, rules)
+        if reduced > 1:
+            image.draft(None, (image.width // reduced, image.height // reduced))
         return _converted(image, mode, rules, name)
     except _FAULTS as error:
         raise DamagedImageError(name, f'{type(error).__name__}: {error}') from error
     finally:
         if not isinstance(source, str | Path | Image.Image):
             source.close()
+
+
+def plain_jpeg(file: BinaryIO, rules: ImageRules) -> Image.Image | None:
+    """The header of a JPEG in colour that is read as it lies there; None where there is more to it, or less."""
+    limit = rules.max_pixels or Image.MAX_IMAGE_PIXELS or math.inf
+    try:
+        header = Image.open(file, formats=('JPEG',))
+    except _FAULTS:  # whoever decodes it says what is wrong
+        return None
+    plain = header.format in rules.formats and header.mode == 'RGB' and not (rules.orient and 'exif' in header.info)
+    return header if plain and header.width * header.height <= limit else None
 
 
 def _check_bytes(file: BinaryIO, limit: int) -> None:

@@ -13,9 +13,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ._decode import ImageRules
+from ._decode import ImageRules, plain_jpeg
 
-__all__ = ['Size', 'Window', 'as_image', 'decode_plain_jpeg', 'fast_resize', 'is_inside', 'resize_window']
+__all__ = [
+    'Size',
+    'Window',
+    'as_image',
+    'decode_plain_jpeg',
+    'fast_resize',
+    'is_inside',
+    'reduction',
+    'resize_reduced',
+    'resize_window',
+]
 
 Size = tuple[int, int]
 Window = tuple[int, int, int, int]
@@ -30,6 +40,7 @@ _REACH = {
 }
 _FAST_FILTERS = {Image.Resampling.BILINEAR: 'bilinear', Image.Resampling.BICUBIC: 'bicubic'}
 _MODES = ('L', 'RGB')
+_REDUCTIONS = (8, 4, 2)  # which a JPEG can be decoded at: fewer frequencies of each block of 8 x 8
 # torchvision's function for it warns that it will go; until it has, its kernel is faster than PIL.
 _decode_jpeg = getattr(torch.ops.image, 'decode_jpeg', None)
 _AS_IT_IS = 0  # its mode for the channels of the file
@@ -156,16 +167,12 @@ def _cropped(image: Image.Image, left: int, top: int, right: int, bottom: int) -
 def decode_plain_jpeg(data: bytes, rules: ImageRules) -> Tensor | None:
     """The pixels (C, H, W) of a JPEG in colour, as PIL decodes it; None where there is more to it, or less."""
     plain = data.startswith(b'\xff\xd8\xff') and b'Exif\0' not in data[:1024] and len(data) <= rules.max_bytes
-    if _decode_jpeg is None or not plain:
+    if _decode_jpeg is None or not plain or plain_jpeg(io.BytesIO(data), rules) is None:
         return None
-    limit = rules.max_pixels or Image.MAX_IMAGE_PIXELS or math.inf
     try:
-        header = Image.open(io.BytesIO(data), formats=('JPEG',))
-        if header.format in rules.formats and header.mode == 'RGB' and header.width * header.height <= limit:
-            return _decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), _AS_IT_IS)
-    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError, Warning):
-        pass  # whoever decodes it in full says what is wrong
-    return None
+        return _decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), _AS_IT_IS)
+    except RuntimeError:  # whoever decodes it in full says what is wrong
+        return None
 
 
 def fast_resize(image: Image.Image | Tensor, size: Size, window: Window, resample: Image.Resampling) -> Tensor:
@@ -181,6 +188,27 @@ def fast_resize(image: Image.Image | Tensor, size: Size, window: Window, resampl
     if size != tuple(pixels.shape[2:]):
         pixels = functional.interpolate(pixels, size, mode=_FAST_FILTERS[resample], antialias=True)
     return pixels[0, :, top : top + height, left : left + width]
+
+
+def reduction(part: Size, resized: Size) -> int:
+    """How much smaller a JPEG may be decoded, 1, 2, 4 or 8 times, for a part of it to be resized.
+
+    Each side keeps at least twice the pixels asked, so that the filter of the resize still decides about the result.
+    """
+    room = min(pixels // (2 * max(asked, 1)) for pixels, asked in zip(part, resized, strict=True))
+    return next((factor for factor in _REDUCTIONS if factor <= room), 1)
+
+
+def resize_reduced(
+    image: Image.Image, factor: int, part: Window, size: Size, window: Window, resample: Image.Resampling
+) -> Image.Image:
+    """A window of a resized part of an image that was decoded `factor` times smaller; `part` counts whole pixels."""
+    top, left, height, width = part
+    y_step, x_step = height / size[0] / factor, width / size[1] / factor
+    x, y = left / factor + window[1] * x_step, top / factor + window[0] * y_step
+    right, bottom = x + window[3] * x_step, y + window[2] * y_step
+    box = x, y, min(right, image.width), min(bottom, image.height)
+    return image.resize((window[3], window[2]), resample, box)
 
 
 def as_image(image: Image.Image | Tensor) -> Image.Image:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sampler
 from torch.utils.data.distributed import DistributedSampler
 
 from ._collate import fast_collate
-from ._compose import resize_difference
+from ._compose import reduced_difference, resize_difference
 from ._threads import ThreadLoader
 from .constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset import IterableImageDataset
@@ -284,6 +284,7 @@ class _Options:
     batch_schedule_random_mix: float
     num_batches: int | None
     fast_resize: bool
+    reduced_decode: bool
     worker_type: str
 
     def __post_init__(self) -> None:
@@ -297,6 +298,9 @@ class _Options:
             raise ValueError(f"worker_type='thread' is not for {kind}, which {reason}: use 'process'")
         if isinstance(self.dataset, IterableDataset) and self.num_aug_repeats:
             raise ValueError('num_aug_repeats repeats samples by their index, which an iterable dataset does not have')
+        if self.reduced_decode and (isinstance(self.dataset, IterableDataset) or self.input_size_choices is not None):
+            kind = 'an iterable dataset' if isinstance(self.dataset, IterableDataset) else 'input_size_choices'
+            raise ValueError(f'reduced_decode is not for {kind}: it needs to know the size before it decodes')
         if self.input_size_choices is not None:
             self._check_choices()
             return
@@ -408,6 +412,7 @@ def create_loader(
     num_batches: int | None = None,
     *,
     fast_resize: bool = False,
+    reduced_decode: bool = False,
     worker_type: str = 'process',
 ) -> Any:
     """Give a dataset its transform and load it in batches of (images, targets).
@@ -435,14 +440,15 @@ def create_loader(
         batch_choice_weights: How likely each is.
         batch_choice_schedule: 'constant', or 'progressive' from the first size to the last in `batch_schedule_epochs`.
         fast_resize: Decode and resize with torch; how far that is from PIL is logged.
+        reduced_decode: Decode JPEG files at 1/2, 1/4 or 1/8 of their size where what is resized still has twice the
+            pixels of the result along each side; what that does to pixels is logged. For images by index.
         worker_type: 'process'; or 'thread' for an evaluation, whose batches then come sooner and cost less.
 
     Raises:
         ValueError: An option that does not exist, that does not go with another, or that this version does not have.
     """
     o = _Options(**locals())
-    if fast_resize:
-        _log_difference(o)
+    _log_differences(o)
     if input_size_choices is None:
         dataset.transform = _transform(o)
     if isinstance(dataset, IterableImageDataset):
@@ -472,18 +478,25 @@ _TRANSFORM_OPTIONS = frozenset(inspect.signature(create_transform).parameters) &
 }
 
 
-def _log_difference(o: _Options) -> None:
-    """Say what the fast resize does to pixels."""
+def _log_differences(o: _Options) -> None:
+    """Say what faster ways do to pixels."""
+    ways = (
+        ('fast resize', o.fast_resize, resize_difference),
+        ('reduced decoding', o.reduced_decode, reduced_difference),
+    )
     interpolation = 'bicubic' if o.interpolation == 'random' else o.interpolation
     size = (o.input_size,) * 2 if isinstance(o.input_size, int) else tuple(o.input_size)[-2:]
-    largest, mean = resize_difference((size[0], size[1]), interpolation)
-    _logger.info(
-        'fast resize (%s): pixels differ from those of PIL by %d of 255 at most and %.4f on average, '
-        'measured on a test picture',
-        interpolation,
-        largest,
-        mean,
-    )
+    for name, is_chosen, difference in ways:
+        if is_chosen:
+            largest, mean = difference((size[0], size[1]), interpolation)
+            _logger.info(
+                '%s (%s): pixels differ from those of PIL by %d of 255 at most and %.4f on average, '
+                'measured on a test picture',
+                name,
+                interpolation,
+                largest,
+                mean,
+            )
 
 
 def _transform(o: _Options) -> Any:

@@ -74,6 +74,7 @@ class _Options:
     patchify_channels_last: bool = True
     patchify_flatten: bool = True
     fast_resize: bool = False
+    reduced_decode: bool = False
 
     def __post_init__(self) -> None:
         if self.tf_preprocessing and (self.separate or not self.use_prefetcher):
@@ -127,6 +128,7 @@ def create_transform(
     patchify_flatten: bool = True,
     *,
     fast_resize: bool = False,
+    reduced_decode: bool = False,
 ) -> Any:
     """The transform of an evaluation, or of a training: a Compose from PIL image to tensor, or three with `separate`.
 
@@ -157,6 +159,8 @@ def create_transform(
         tf_preprocessing: Prepare JPEG files with TensorFlow (see `tf_preprocessing`); needs `use_prefetcher`, and a
             dataset with `load_bytes=True`.
         fast_resize: Resize with torch, which differs from PIL by 2 of 255 at most.
+        reduced_decode: Decode large JPEG files smaller where the first step makes at most half of that of them; for the
+            `transform` of an `ImageDataset`, which decodes as its transform has it.
 
     Raises:
         ValueError: An option that does not exist, or that this version does not have.
@@ -278,7 +282,7 @@ def _evaluation(o: _Options) -> Compose:
 
 
 def _compose(o: _Options, steps: Steps) -> Compose:
-    return Compose(steps, fast=o.fast_resize)
+    return Compose(steps, fast=o.fast_resize, reduced=o.reduced_decode)
 
 
 def _resize_and_crop(o: _Options, resized: tuple[int, int], interpolation: str) -> Steps:

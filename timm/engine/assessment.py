@@ -60,8 +60,9 @@ def _check(options: ValidateOptions) -> None:
         raise UsageError('--real-labels go by the place of an image: leave out --bad-images')
     if options.patches.naflex_loader and (details.tta > 1 or scoring.tf_preprocessing or scoring.test_pool):
         raise UsageError('--naflex-loader loads patches: leave out --tta, --tf-preprocessing and --test-pool')
-    if options.patches.naflex_loader and (options.batch.fast_resize or options.batch.worker_type != 'process'):
-        raise UsageError('--naflex-loader has neither --fast-resize nor --worker-type: leave them out')
+    faster = options.batch.fast_resize, options.batch.reduced_decode, options.batch.worker_type != 'process'
+    if options.patches.naflex_loader and any(faster):
+        raise UsageError('--naflex-loader has no --fast-resize, --reduced-decode or --worker-type: leave them out')
 
 
 def _subject(options: ValidateOptions, precision: Precision) -> _Subject:

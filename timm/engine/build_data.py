@@ -174,6 +174,7 @@ def build_train_batches(
             use_prefetcher=not batch.no_prefetcher,
             persistent_workers=not streamed,
             fast_resize=batch.fast_resize,
+            reduced_decode=batch.reduced_decode,
             worker_seeding=options.run.worker_seeding,
             **({} if streamed else scheduled_sizes(options, preprocessing['input_size'])),
         )
@@ -197,8 +198,10 @@ def build_eval_loader(
     **more: Any,
 ) -> Any:
     """A loader over all of a dataset in order, prepared for evaluation; `more` goes to `create_loader`."""
-    if options.worker_type == 'thread' and isinstance(dataset, IterableDataset):
-        raise UsageError('--worker-type thread needs images by index, which this dataset streams: leave it out')
+    unfit = {'--worker-type thread': options.worker_type == 'thread', '--reduced-decode': options.reduced_decode}
+    for name, given in unfit.items():
+        if given and isinstance(dataset, IterableDataset):
+            raise UsageError(f'{name} needs images by index, which this dataset streams: leave it out')
     return create_loader(
         dataset,
         preprocessing['input_size'],
@@ -213,6 +216,7 @@ def build_eval_loader(
         use_prefetcher=not options.no_prefetcher,
         persistent_workers=options.workers > 0,
         fast_resize=options.fast_resize,
+        reduced_decode=options.reduced_decode,
         worker_type=options.worker_type,
         **more,
     )

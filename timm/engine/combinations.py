@@ -73,6 +73,7 @@ def _patches(options: TrainOptions) -> Iterator[Rule]:
         '--kd-model-name': options.distill.kd_model_name,
         '--torchscript': options.device.torchscript,
         '--fast-resize': options.batch.fast_resize,
+        '--reduced-decode': options.batch.reduced_decode,
         '--worker-type': options.batch.worker_type != 'process',
     }
     for name, given in unfit.items():

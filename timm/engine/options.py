@@ -134,6 +134,7 @@ class BatchOptions:
     no_prefetcher: bool = flag(False, 'normalise in the workers instead of on the device')
     worker_type: Literal['process', 'thread'] = flag('process', 'what loads an evaluation: process or thread')
     fast_resize: bool = flag(False, 'resize sooner with torch; pixels are up to 2 of 255 off those of PIL')
+    reduced_decode: bool = flag(False, 'decode large JPEGs smaller where half of that is enough; how far off is logged')
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ class BenchmarkOptions:
             'no_prefetcher',
             'worker_type',
             'fast_resize',
+            'reduced_decode',
         ),
     )
     device: DeviceOptions = field(default=DeviceOptions(), metadata=without('model_dtype'))
