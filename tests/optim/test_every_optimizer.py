@@ -15,6 +15,7 @@ OPTIONAL = ('apex.', 'bitsandbytes.')
 NAMES = [name for name in list_optimizers() if not str(get_optimizer_info(name).opt_class).startswith(OPTIONAL)]
 OURS = [name for name in NAMES if issubclass(get_optimizer_info(name).opt_class, RuleOptimizer)]
 FIRST_ORDER = [name for name in NAMES if not get_optimizer_info(name).second_order]
+MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
 every = pytest.mark.parametrize('name', NAMES)
 
 
@@ -119,12 +120,34 @@ def test_lists_of_tensors_and_single_ones_walk_the_same_path(name, monkeypatch):
     args = dict(lr=0.02, weight_decay=0.1)
     monkeypatch.setattr(_rule, 'LARGEST_GATHERED', 0)
     _, single = solve(name, **args)
+    monkeypatch.setattr(_rule, 'PIECE', 20)  # two of the four, with 8 elements left over
+    _, pieces = solve(name, **args)
     monkeypatch.setattr(_rule, 'LARGEST_GATHERED', 40)  # three of the four
     _, some = solve(name, **args)
     monkeypatch.setattr(_rule, 'FOREACH_DEVICES', ('cpu',))
     _, lists = solve(name, **args)
-    for found in (some, lists):
+    for found in (pieces, some, lists):
         torch.testing.assert_close(weights(found), weights(single), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize('name', [name for name in FIRST_ORDER if name in OURS])
+@pytest.mark.parametrize('of_weight', MEMORY_FORMATS)
+@pytest.mark.parametrize('of_gradient', MEMORY_FORMATS)
+def test_pieces_hold_the_same_elements_in_any_memory_format(name, of_weight, of_gradient, monkeypatch):
+    monkeypatch.setattr(_rule, 'LARGEST_GATHERED', 0)
+    results = []
+    for piece in (10_000, 40):
+        monkeypatch.setattr(_rule, 'PIECE', piece)
+        torch.manual_seed(0)
+        values = torch.linspace(-1, 1, 300, dtype=torch.float64).view(4, 3, 5, 5)
+        p = nn.Parameter(values.contiguous(memory_format=of_weight))
+        optimizer = create_optimizer_v2([p], opt=name, lr=0.1, weight_decay=0.1)
+        for step in range(3):
+            grad = torch.linspace(1, -2 - step, 300, dtype=torch.float64).sin().view(4, 3, 5, 5)
+            p.grad = grad.contiguous(memory_format=of_gradient)
+            optimizer.step()
+        results.append(p.detach().contiguous())
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
 
 
 @every

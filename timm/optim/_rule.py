@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, TypeAlias
+from itertools import repeat
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ._helpers import complete_groups, evaluate, gather
 
 __all__ = [
     'Number',
+    'Scope',
     'RuleOptimizer',
     'add_cautiously_',
     'add_normalized_',
@@ -37,6 +39,9 @@ __all__ = [
 
 Number: TypeAlias = float | Tensor  # a tensor where a device or a compiler must not see the value change
 
+# What a rule has to see of a parameter at once: an element, all of them, or their dimensions as well.
+Scope: TypeAlias = Literal['element', 'tensor', 'shape']
+
 # Where a kernel over a list of tensors saves launches; a CPU gains nothing and loses the cache.
 FOREACH_DEVICES = ('cuda', 'xpu')
 READABLE_DEVICES = ('cpu',)  # where nothing has to be waited for before a value can be looked at
@@ -45,6 +50,8 @@ CAUTION_FLOOR = 1e-3
 SMALLEST_COMPILED = 64
 # Up to this size a call costs more than the arithmetic, and dozens of parameters fit into the cache together.
 LARGEST_GATHERED = 8192
+# Elements of a large parameter that stay in the cache of a CPU from one pass of a rule to the next, with their state.
+PIECE = 131072
 
 _compiling: ContextVar[bool] = ContextVar('_compiling', default=False)
 
@@ -152,20 +159,47 @@ def batches(foreach: bool, *columns: Sequence[Any]) -> Iterator[tuple[list[Any],
         yield tuple(list(column) for column in zip(*rows, strict=True))
 
 
-def _in_turn(
-    foreach: bool | None, columns: Sequence[Sequence[Any]], elementwise: bool
-) -> Iterator[tuple[list[Any], ...]]:
-    """The lists a rule is called with. Where nobody chose their form, small parameters on a CPU go together."""
+def _in_turn(foreach: bool | None, columns: Sequence[Sequence[Any]], scope: Scope) -> Iterator[tuple[list[Any], ...]]:
+    """The lists a rule is called with. Where nobody chose their form, a CPU gets as much as its cache holds.
+
+    That is many small parameters together, and, of a rule for elements, large ones in pieces.
+    """
     at_once = use_foreach(foreach, columns[0])
-    small = [p.numel() <= LARGEST_GATHERED and type(p) in PLAIN_TYPES and p.is_cpu for p in columns[0]]
-    if at_once or foreach is not None or not elementwise or not any(small):
+    if at_once or foreach is not None or scope == 'shape':
         yield from batches(at_once, *columns)
         return
-    for together in (True, False):
-        chosen = [
-            [entry for entry, is_small in zip(column, small, strict=True) if is_small is together] for column in columns
-        ]
-        yield from batches(together, *chosen)
+    small: list[tuple[Any, ...]] = []
+    large: list[tuple[Any, ...]] = []
+    for row in zip(*columns, strict=True):
+        (small if row[0].numel() <= LARGEST_GATHERED and _is_plain(row[0]) else large).append(row)
+    if small:
+        yield from batches(True, *zip(*small, strict=True))
+    for row in large:
+        if scope == 'element' and not torch.compiler.is_compiling():
+            yield from _pieces(row)
+        else:
+            yield tuple([entry] for entry in row)
+
+
+def _is_plain(param: Tensor) -> bool:
+    return type(param) in PLAIN_TYPES and param.is_cpu
+
+
+def _pieces(row: tuple[Any, ...]) -> Iterator[tuple[list[Any], ...]]:
+    """The row of a parameter cut into rows of neighbouring elements; numbers go along with each."""
+    param = row[0]
+    alike = all(_is_alike(param, entry) for entry in row if isinstance(entry, Tensor) and entry.ndim)
+    if param.numel() < 2 * PIECE or not _is_plain(param) or not alike:
+        yield tuple([entry] for entry in row)
+        return
+    cut = [
+        entry.detach().as_strided((entry.numel(),), (1,)).split(PIECE)
+        if isinstance(entry, Tensor) and entry.ndim
+        else repeat(entry)
+        for entry in row
+    ]
+    for piece in zip(*cut, strict=False):
+        yield tuple([entry] for entry in piece)
 
 
 def apply_rule(
@@ -173,7 +207,7 @@ def apply_rule(
     foreach: bool | None,
     *columns: Sequence[Any],
     changing: dict[str, Number] | None = None,
-    elementwise: bool = True,
+    scope: Scope = 'tensor',
     **constants: Any,
 ) -> None:
     """Call `rule(*lists, **changing, **constants)` on all rows of the parallel lists `columns`, parameters first.
@@ -185,11 +219,12 @@ def apply_rule(
         foreach: All rows of a kind at once, or one at a time; None decides by device.
         changing: Numbers that differ from step to step. To a compiled rule they come as tensors, and so do the numbers
             of a column; constants are compiled into it.
-        elementwise: The rule does not look at shapes, so that a compiler may be shown every tensor as a flat one.
+        scope: What the rule has to see at once: 'element' may be cut into pieces on its way through a CPU's cache, and
+            all but 'shape' is shown to a compiler as flat.
     """
     changing = changing or {}
-    if not (_compiling.get() and elementwise):
-        for lists in _in_turn(foreach, columns, elementwise):
+    if not _compiling.get() or scope == 'shape':
+        for lists in _in_turn(foreach, columns, scope):
             rule(*lists, **_beside(changing, lists[0][0]), **constants)
         return
     compiled, changing_tensors = _compiled(rule), {name: _as_tensor(number) for name, number in changing.items()}

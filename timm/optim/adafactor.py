@@ -113,7 +113,7 @@ class Adafactor(RuleOptimizer):
             chosen = {name: group[name] for name in names}
             columns = [list(column) for column in zip(*alike, strict=True)]
             min_size = group['eps_scale'] if scales else None
-            apply_rule(_adafactor, None, *columns, elementwise=False, dims=dims, min_size=min_size, **chosen)
+            apply_rule(_adafactor, None, *columns, scope='shape', dims=dims, min_size=min_size, **chosen)
         for p, exact in rounded:
             p.copy_(exact)
         if relative and params:

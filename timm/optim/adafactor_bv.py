@@ -131,7 +131,7 @@ def _update_alike(
     counts = [max(step - decay_offset, 1.0) for step in step_counts(steps)]
     weights = [max(1 - beta2_cap, count**-decay_rate) for count in counts]
     floors = [eps if eps is not None else 1e-7 if grad.dtype is torch.float16 else 1e-30 for grad in grads]
-    apply_rule(_adafactor, None, params, grads, weights, floors, momenta, *moments, elementwise=False, **constants)
+    apply_rule(_adafactor, None, params, grads, weights, floors, momenta, *moments, scope='shape', **constants)
 
 
 def _factored_dims(shape: torch.Size, min_size: int) -> tuple[int, int] | None:

@@ -87,7 +87,7 @@ class AdamP(RuleOptimizer):
                 None,
                 *([column[i] for i in rows] for column in columns),
                 changing=dict(lr=group['lr'], decay=group['lr'] * group['weight_decay']),
-                elementwise=not projects,
+                scope='shape' if projects else 'tensor',
                 beta1=beta1,
                 beta2=beta2,
                 eps=group['eps'],

@@ -79,6 +79,7 @@ class Adan(RuleOptimizer):
             _adan,
             group['foreach'],
             *(params, grads, *moments, [state['neg_pre_grad'] for state in states]),
+            scope='tensor' if group['caution'] else 'element',
             changing=dict(
                 share=diff_weight / (moment_weight + diff_weight),
                 factor=-lr * (moment_weight + diff_weight) * root,

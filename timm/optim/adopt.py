@@ -148,6 +148,7 @@ def adopt(
             _adopt,
             foreach,
             *([column[i] for i in rows] for column in columns),
+            scope='tensor' if caution else 'element',
             changing=dict(lr=lr, keep=1 - weight_decay * decay_scale(lr, max_lr)),
             beta1=beta1,
             beta2=beta2,

@@ -192,7 +192,7 @@ class Kron(RuleOptimizer):
             return
         columns = (list(column) for column in zip(*rows, strict=True))
         chosen = options(group, 'lr', 'momentum', 'momentum_into_precond_update', 'precond_lr', 'decoupled_decay')
-        apply_rule(_kron, None, *columns, elementwise=False, **chosen)
+        apply_rule(_kron, None, *columns, scope='shape', **chosen)
 
     def _is_due(self, state: dict[str, Any], probability: Probability | None) -> bool:
         """Whether this step updates the preconditioner: after each 1 / probability steps."""

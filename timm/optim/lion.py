@@ -78,6 +78,7 @@ def lion(
         _lion,
         foreach,
         *(params, grads, exp_avgs),
+        scope='tensor' if caution else 'element',
         changing=dict(lr=lr, keep=1 - weight_decay * decay_scale(lr, max_lr)),
         beta1=beta1,
         beta2=beta2,

@@ -118,6 +118,7 @@ def rmsprop_tf(
         foreach,
         *(params, grads, square_avgs),
         *(grad_avgs if centered else [None] * len(params), momentum_buffers if momentum else [None] * len(params)),
+        scope='tensor' if caution else 'element',
         changing=dict(lr=lr, keep=1 - weight_decay * decay_scale(lr, max_lr)),
         alpha=alpha,
         eps=eps,

@@ -78,7 +78,7 @@ class SGDP(RuleOptimizer):
                 None,
                 *([column[i] for i in rows] for column in (params, grads, momenta)),
                 changing=dict(lr=group['lr'], decay=group['lr'] * group['weight_decay'] / (1 - group['momentum'])),
-                elementwise=not projects,
+                scope='shape' if projects else 'tensor',
                 momentum=group['momentum'],
                 gain=1 - group['dampening'],
                 nesterov=group['nesterov'],
