@@ -259,6 +259,31 @@ def test_processes_take_stretches_of_an_evaluation(root):
     assert flat(parts) == list(range(TOTAL))
 
 
+def share_of_a_group(rank, world_size, root, results):
+    """What a process of a gloo group gets to see of an evaluation and of a training, with a worker each."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{root}/store', rank=rank, world_size=world_size)
+    shares = [batches(make(root, batch_size=3, is_training=training), workers=1) for training in (False, True)]
+    (results / f'{rank}.json').write_text(json.dumps(shares))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings('ignore:This process:DeprecationWarning')  # of forking one with threads
+@pytest.mark.parametrize('world_size', [1, 2, 3])
+def test_processes_of_a_group_see_each_sample(root, tmp_path_factory, world_size):
+    write_info(root)
+    results = tmp_path_factory.mktemp('results')
+    torch.multiprocessing.start_processes(
+        share_of_a_group, (world_size, root, results), nprocs=world_size, start_method='fork'
+    )
+    shares = [json.loads((results / f'{rank}.json').read_text()) for rank in range(world_size)]
+    evaluations, trainings = zip(*shares, strict=True)
+    assert sorted(flat(flat(evaluations))) == list(range(TOTAL))
+    steps = -(-TOTAL // (3 * world_size))
+    assert all([len(batch) for batch in training] == [3] * steps for training in trainings)
+    assert set(flat(flat(trainings))) == set(range(TOTAL))
+
+
 def test_a_keyed_training_draws_the_same_for_any_number_of_workers(root):
     def epoch(number, workers, keyed=True):
         dataset = make(root, is_training=True, batch_size=2, keyed=keyed)
