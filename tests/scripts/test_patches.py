@@ -103,6 +103,8 @@ def test_patches_go_with_other_options(data, tmp_path, more):
         ('--aug-repeats 2', '--aug-repeats is for images'),
         ('--train-img-sizes 32 48', '--train-img-sizes is for images'),
         ('--tta 2', '--tta is for images'),
+        ('--fast-resize', '--fast-resize is for images'),
+        ('--reduced-decode', '--reduced-decode is for images'),
         ('--save-images', '--save-images is for images'),
         ('--kd-model-name test_vit', '--kd-model-name is for images'),
         ('--mixup 1 --mixup-mode elem', '--mixup-mode is for images'),

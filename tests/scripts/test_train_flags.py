@@ -290,6 +290,7 @@ def test_a_teacher_teaches_or_is_refused(data, tmp_path, capsys, more, code, mes
         ('--train-batch-sizes 4 8', 'goes with --train-img-sizes'),
         ('--train-img-sizes 32 --train-size-schedule progressive', 'two or more'),
         ('--train-img-sizes 32 48 --train-batch-sizes 4', 'for 2 input_size_choices'),
+        ('--train-img-sizes 32 48 --reduced-decode', '--reduced-decode needs one size'),
         ('--split-bn --resplit -b 3', 'has to be even, not 3'),
         ('--sync-bn --split-bn --aug-splits 2', 'exclude each other'),
         ('--torchcompile eager --grad-checkpointing', 'aot_eager'),

@@ -117,5 +117,7 @@ def _others(options: TrainOptions) -> Iterator[Rule]:
     for name in ('train_batch_sizes', 'train_size_probs'):
         alone = getattr(sizes, name) is not None and sizes.train_img_sizes is None
         yield alone, f'--{name.replace("_", "-")} goes with --train-img-sizes: give both'
+    ahead = options.batch.reduced_decode and sizes.train_img_sizes is not None
+    yield ahead, '--reduced-decode needs one size, which --train-img-sizes has not: leave one of them out'
     single = sizes.train_size_schedule == 'progressive' and len(sizes.train_img_sizes or ()) < 2
     yield single, '--train-size-schedule progressive goes from one size to another: give two or more --train-img-sizes'
