@@ -17,6 +17,8 @@ import timm
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.utils import ModelEmaV2, ModelEmaV3, adaptive_clip_grad, dispatch_clip_grad
 
+WARM_UP = 8  # steps; the first five of RAdam are another rule
+
 
 @cache
 def model_of(name: str) -> nn.Module:
@@ -82,7 +84,7 @@ def prepare(request: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     try:
         call = utility(request['name'], model)
         current['call'], current['before'] = (call, None) if call is not None else stepper(request['name'], model)
-        repeat(current['call'], current['before'], 1)
+        repeat(current['call'], current['before'], WARM_UP)
     except Exception as error:  # noqa: BLE001 - the table shows it, whatever it is
         return {'error': f'{type(error).__name__}: {error}'.splitlines()[0]}
     return {'seconds': repeat(current['call'], current['before'], 1)}
