@@ -299,6 +299,7 @@ def test_a_teacher_teaches_or_is_refused(data, tmp_path, capsys, more, code, mes
         ('--log-wandb', 'timm[loggers]'),
         ('--kd-model-name test_resnett', 'Did you mean test_resnet'),
         ('--sched wsd', 'decay_epochs=90 does not fit'),
+        ('--target-key label', '--target-key names a field of hfds/'),
     ],
 )
 def test_what_cannot_be_meant_ends_before_training(data, tmp_path, capsys, monkeypatch, arguments, message):
@@ -306,6 +307,12 @@ def test_what_cannot_be_meant_ends_before_training(data, tmp_path, capsys, monke
     assert train(data, tmp_path, '--epochs', '2', *arguments.split()) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
     assert message in line
+
+
+def test_a_number_of_samples_without_effect_is_told(data, tmp_path, caplog):
+    assert train(data, tmp_path, '--epochs', '1', '--train-num-samples', '3') == 0
+    (told_of,) = [record.message for record in caplog.records if 'number of samples' in record.message]
+    assert "split 'train' has an index" in told_of
 
 
 def test_options_without_effect_say_so():

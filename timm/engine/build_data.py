@@ -37,6 +37,7 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 _STREAMED = ('hfids', 'tfds', 'wds')
 _DECODED_ELSEWHERE = (*_STREAMED, 'torch')
+_IN_FIELDS = ('hfds', *_STREAMED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
     """The dataset of a split, not empty.
 
     Raises:
-        UsageError: No dataset is named at all, or one that decodes its images itself is to refuse large ones.
+        UsageError: No dataset is named at all, or one that an option does not reach.
         DataError: There is none of that name, or nothing in it.
     """
     root = options.root
@@ -78,6 +79,10 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
     if limit is not None and kind in _DECODED_ELSEWHERE:
         raise UsageError(
             f'--max-image-pixels does not reach images of {kind}/: leave it out, for a limit of 89 million'
+        )
+    if options.target_key and kind not in _IN_FIELDS:
+        raise UsageError(
+            f'--target-key names a field of {"/, ".join(_IN_FIELDS)}/: classes of other datasets have no such name'
         )
     try:
         dataset = create_dataset(
@@ -106,6 +111,12 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
         raise DataError(f'cannot open split {split.name!r} of {where}: {reason}') from error
     if hasattr(dataset, '__len__') and not len(dataset):
         raise DataError(f'split {split.name!r} of {options.dataset or root} is empty')
+    if split.num_samples is not None and kind not in _STREAMED:
+        _logger.warning(
+            'A number of samples is for streams: split %r has an index, and all of its %d are taken',
+            split.name,
+            len(dataset),
+        )
     return dataset
 
 
