@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from timm.data import RealLabelsImagenet
 from timm.task import ClassificationEvaluator, MultiLabelClassificationEvaluator, evaluation_sample_limit
 
-from .build_data import Split, build_eval_loader, class_names, encode_labels, open_dataset
+from .build_data import Split, build_eval_loader, check_labels, class_names, encode_labels, open_dataset
 from .build_model import build_model, compile_model, count_parameters, finish_model, load_weights, resolve_preprocessing
 from .build_patches import build_patch_loader, check_patches, patch_size_of
 from .damage import guarded, left_out
@@ -114,7 +114,10 @@ def validate_model(options: ValidateOptions) -> dict[str, Any]:
         target_format=labels.target_format if labels.target_format != 'indices' else None,
     )
     dataset = open_dataset(options.data, split, subject.preprocessing['input_size'][0])
-    encode_labels(dataset, labels, options.model.num_classes or getattr(subject.model, 'num_classes', 0))
+    num_classes = options.model.num_classes or getattr(subject.model, 'num_classes', 0)
+    if not scoring.valid_labels:
+        check_labels(dataset, num_classes)
+    encode_labels(dataset, labels, num_classes)
     loaded = guarded(dataset, options.data, world)
     loader = _loader(options, subject, loaded, world, precision)
     real = _real_labels(dataset, scoring.real_labels)

@@ -15,7 +15,16 @@ from timm.task import TrainingTask
 
 from .batches import TrainBatches
 from .build_augment import build_mix, weight_of_batch
-from .build_data import Split, build_eval_loader, build_train_batches, encode_labels, open_dataset, warn_if_same
+from .build_data import (
+    Split,
+    build_eval_loader,
+    build_train_batches,
+    check_labels,
+    check_same_labels,
+    encode_labels,
+    open_dataset,
+    warn_if_same,
+)
 from .build_optim import build_optimizer, build_schedule
 from .build_patches import build_patch_batches, build_patch_loader, patch_size_of
 from .build_start import start_model
@@ -158,25 +167,21 @@ def _open_splits(options: TrainOptions, channels: int, num_classes: int) -> tupl
     streamed = isinstance(train, IterableDataset)
     if options.schedule.epoch_repeats and not streamed:
         _logger.warning('--epoch-repeats is for streamed datasets: this one has an index, and is seen once an epoch')
-    _check_labels(train, num_classes)
+    classes: Any = getattr(getattr(train, 'reader', None), 'class_to_idx', None)
+    if classes and len(classes) < 2:
+        raise DataError(f'the only class is {next(iter(classes))!r}: images lie in one folder for each class')
+    check_labels(train, num_classes)
     encode_labels(train, options.labels, num_classes)
     if not split.val_split:
         return train, None
     size = options.batch.validation_batch_size or batch
     wanted = Split(split.val_split, False, split.val_num_samples, size, seed, target_format=told)
     validation = open_dataset(options.data, wanted, channels)
+    check_same_labels(train, validation)
+    check_labels(validation, num_classes)
     encode_labels(validation, options.labels, num_classes)
     warn_if_same(train, validation)
     return train, validation
-
-
-def _check_labels(dataset: Any, num_classes: int) -> None:
-    """Refuse a dataset of a single class, or of more classes than the model tells apart."""
-    classes: Any = getattr(getattr(dataset, 'reader', None), 'class_to_idx', None)
-    if classes and len(classes) < 2:
-        raise DataError(f'the only class is {next(iter(classes))!r}: images lie in one folder for each class')
-    if classes and max(classes.values()) >= num_classes > 0:
-        raise UsageError(f'the dataset has {len(classes)} classes and the model {num_classes}: give --num-classes')
 
 
 def _ranking_metric(name: str, validated: bool, multi_label: bool) -> str:

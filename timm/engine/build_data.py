@@ -27,6 +27,8 @@ __all__ = [
     'Split',
     'build_eval_loader',
     'build_train_batches',
+    'check_labels',
+    'check_same_labels',
     'class_names',
     'encode_labels',
     'open_dataset',
@@ -146,10 +148,41 @@ class _Listed:
         return self.encode([target] if isinstance(target, int) else target)
 
 
+def _classes_of(dataset: Any) -> Mapping[Any, int]:
+    """The index of each class by its name, empty where a dataset does not know them."""
+    return getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
+
+
+def check_labels(dataset: Any, num_classes: int) -> None:
+    """Refuse a dataset of more classes than the model tells apart.
+
+    Raises:
+        UsageError: It has.
+    """
+    classes = _classes_of(dataset)
+    if classes and max(classes.values()) >= num_classes > 0:
+        raise UsageError(f'the dataset has {len(classes)} classes and the model {num_classes}: give --num-classes')
+
+
+def check_same_labels(train: Any, validation: Any) -> None:
+    """Refuse an evaluation that numbers a class of the training anew, as happens where a folder for one is missing.
+
+    Raises:
+        DataError: It does.
+    """
+    before, now = _classes_of(train), _classes_of(validation)
+    moved = [name for name, index in now.items() if before.get(name, index) != index]
+    if moved:
+        name = moved[0]
+        raise DataError(
+            f'class {name!r} has number {before[name]} in training and {now[name]} in evaluation, as {len(moved)} '
+            'classes have another: give each a folder in both splits, or number them with --class-map'
+        )
+
+
 def class_names(dataset: Any) -> list[str]:
     """The names of a dataset's classes by index; empty where it does not know them all."""
-    found: Mapping[Any, int] = getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
-    by_index = {index: str(name) for name, index in found.items()}
+    by_index = {index: str(name) for name, index in _classes_of(dataset).items()}
     known = by_index.keys() == set(range(len(by_index)))
     return [by_index[i] for i in range(len(by_index))] if known else []
 

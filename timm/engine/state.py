@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from timm.models import clean_state_dict
+from timm.optim import get_optimizer_info
 from timm.scheduler import PlateauLRScheduler
 from timm.utils import unwrap_model
 
@@ -169,9 +170,39 @@ def restore_weights(run: Run) -> Path:
     return found[0]
 
 
+def _check_optimizer(run: Run, state: Mapping[str, Any], source: str) -> None:
+    """Refuse the state of another optimizer: some would take it up and go on with half of it.
+
+    Raises:
+        CheckpointError: It is of an unrelated class.
+    """
+    arguments: Any = state.get('args') or {}
+    told: Mapping[str, Any] = getattr(arguments, '__dict__', arguments)  # a namespace, or a plain dict
+    before: str | None = told.get('opt')
+    now: str | None = run.arguments.get('opt')
+    if before and now and not _are_related(before, now):
+        raise CheckpointError(
+            f'checkpoint {source} holds the state of --opt {before}, and this run has --opt {now}: give the same, or '
+            f'--no-resume-opt to go on from its weights alone'
+        )
+
+
+def _are_related(optimizer: str, other: str) -> bool:
+    """Whether one is of the other's class, or of one below it."""
+    try:
+        classes: list[Any] = [get_optimizer_info(name).opt_class for name in (optimizer, other)]
+    except ValueError:  # 'lookahead_' before a name, or one that this version does not have
+        return optimizer == other
+    if not all(isinstance(each, type) for each in classes):  # of an optional package
+        return classes[0] == classes[1]
+    return issubclass(classes[0], classes[1]) or issubclass(classes[1], classes[0])
+
+
 def _load(run: Run, state: Mapping[str, Any], source: str, with_optimizer: bool) -> None:
     """Fill the parts of a run that hold tensors."""
     engine: Mapping[str, Any] = state.get('engine', {})
+    if with_optimizer and 'optimizer' in state:
+        _check_optimizer(run, state, source)
     try:
         if run.mesh is not None:
             state = _in_shards(run, state)
@@ -186,7 +217,8 @@ def _load(run: Run, state: Mapping[str, Any], source: str, with_optimizer: bool)
                 run.precision.scaler.load_state_dict(state['amp_scaler'])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = ' '.join(str(error).split())[:300]
-        raise CheckpointError(f'checkpoint {source} does not fit this model and optimizer: {reason}') from error
+        of = f' of {state["arch"]}' if state.get('arch') not in (None, run.arch) else ''
+        raise CheckpointError(f'checkpoint {source}{of} does not fit this model and optimizer: {reason}') from error
     others: list[dict[str, Tensor]] = engine.get('statistics') or []
     if run.world.rank and len(others) == run.world.size - 1:
         with torch.no_grad():

@@ -110,6 +110,7 @@ class ReaderImageInTar(Reader):
             class_name_to_idx=load_class_map(class_map, folder) if class_map else None,
             cache_tarinfo=cache_tarinfo if cache_listing is None else cache_listing,
         )
+        self.class_to_idx = self.class_name_to_idx  # as the other readers call it
         self.class_idx_to_name = {index: name for name, index in self.class_name_to_idx.items()}
         self.cache_tarfiles = cache_tarfiles
         self.tar_state: dict[str, TarState] = {}

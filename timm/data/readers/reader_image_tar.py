@@ -54,4 +54,3 @@ class ReaderImageTar(ReaderImageInTar):
         if class_map:
             class_map = load_class_map(class_map, Path(root).parent)
         super().__init__(root, class_map=class_map)
-        self.class_to_idx = self.class_name_to_idx
