@@ -227,6 +227,30 @@ def test_benchmark_gives_the_published_columns(tmp_path, capsys):
     assert list(row) == expected
 
 
+def test_benchmark_names_the_nearest_optimizers(capsys):
+    told = ['--model', 'test_resnet', '--device', 'cpu', '--bench', 'train', '-b', '2', '--opt', 'adamww']
+    assert launch('benchmark', told) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
+    assert 'The nearest are: adamw' in line
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--num-classes', '0'], 'no classifier to evaluate'),
+        (['--torchcompile', 'nosuch'], 'cannot compile the model like this'),
+        (['--crop-mode', 'nosuch'], "got 'nosuch'"),
+        (['--interpolation', 'nosuch'], 'known are nearest'),
+        (['--std', '0', '1', '1'], 'sets std to'),
+    ],
+)
+def test_an_evaluation_that_cannot_be_meant_ends_in_one_line(data, tmp_path, capsys, more, message):
+    torch.save(timm.create_model('test_vit', num_classes=2).state_dict(), tmp_path / 'w.pth')
+    assert launch('validate', [str(data), *MODEL, '--checkpoint', str(tmp_path / 'w.pth'), *more]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
+    assert message in line
+
+
 def test_benchmark_shrinks_a_batch_that_does_not_fit(monkeypatch, capsys):
     tried = []
 

@@ -300,6 +300,19 @@ def test_a_teacher_teaches_or_is_refused(data, tmp_path, capsys, more, code, mes
         ('--kd-model-name test_resnett', 'Did you mean test_resnet'),
         ('--sched wsd', 'decay_epochs=90 does not fit'),
         ('--target-key label', '--target-key names a field of hfds/'),
+        ('--num-classes 0', 'no classifier to train'),
+        ('--opt bnbadam', 'pip install bitsandbytes'),
+        ('--std 0.2 0 0.2', 'std'),
+        ('--ratio 0 1', 'ratio'),
+        ('--cutmix-minmax 0.9 0.1', 'cannot mix samples like this: cutmix_minmax'),
+        ('--cutmix-minmax 0.1', 'cannot mix samples like this: cutmix_minmax'),
+        ('--torchcompile nosuch', 'cannot compile the model like this'),
+        ('--torchcompile --torchcompile-mode nosuch', 'cannot compile the model like this'),
+        ('--fuser nosuch', "--fuser='nosuch' is not known"),
+        ('--in-chans 7', 'images of mode L have 1 channels and the model takes 7'),
+        ('--input-img-mode RGBA', 'give --in-chans 4'),
+        ('--input-img-mode nosuch', 'no mode of PIL'),
+        ('--interpolation nosuch', 'known are nearest'),
     ],
 )
 def test_what_cannot_be_meant_ends_before_training(data, tmp_path, capsys, monkeypatch, arguments, message):
@@ -307,6 +320,13 @@ def test_what_cannot_be_meant_ends_before_training(data, tmp_path, capsys, monke
     assert train(data, tmp_path, '--epochs', '2', *arguments.split()) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
     assert message in line
+
+
+def test_options_that_an_optimizer_has_not_are_told(data, tmp_path, caplog):
+    more = ['--opt', 'sgd', '--opt-eps', '1e-3', '--opt-betas', '0.9', '0.99']
+    assert train(data, tmp_path, '--epochs', '1', *more) == 0
+    told_of = [record.message for record in caplog.records if 'no effect' in record.message]
+    assert told_of == [f'{name} has no effect: --opt sgd has none' for name in ('--opt-eps', '--opt-betas')]
 
 
 def test_a_number_of_samples_without_effect_is_told(data, tmp_path, caplog):

@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageMode, ImageOps, UnidentifiedImageError
 
-__all__ = ['DamagedImageError', 'ImageRules', 'decode', 'open_regular', 'plain_jpeg']
+__all__ = ['DamagedImageError', 'ImageRules', 'channels_of', 'decode', 'open_regular', 'plain_jpeg']
 
 _logger = logging.getLogger(__name__)
 
@@ -117,6 +117,18 @@ class DamagedImageError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.cause)
+
+
+def channels_of(mode: str) -> int:
+    """How many channels images of a PIL mode have.
+
+    Raises:
+        ValueError: There is no such mode.
+    """
+    try:
+        return len(ImageMode.getmode(mode).bands)
+    except KeyError:
+        raise ValueError(f'{mode!r} is no mode of PIL, such as L, RGB, RGBA or CMYK') from None
 
 
 def open_regular(path: str | Path) -> BinaryIO:

@@ -78,6 +78,8 @@ class PrefetchLoader:
         self.img_dtype = torch.float16 if fp16 else img_dtype or torch.float32
         self.mean = self._statistics(mean, channels)
         self.std = self._statistics(std, channels)
+        if not (self.std > 0).all():
+            raise ValueError(f'the deviation of each channel is above 0, got std={std}')
         self.random_erasing: Any = None  # a `RandomErasing`, where anything is erased
         if re_prob > 0:
             self.random_erasing = RandomErasing(

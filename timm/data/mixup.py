@@ -154,8 +154,8 @@ class Mixup:
         if mode not in self._modes:
             raise ValueError(f'{type(self).__name__} mixes by {", ".join(self._modes)}, got mode {mode!r}')
         if cutmix_minmax is not None:
-            if len(cutmix_minmax) != 2:
-                raise ValueError(f'cutmix_minmax is (smallest, largest) share of a side, got {cutmix_minmax!r}')
+            if len(cutmix_minmax) != 2 or not 0 <= cutmix_minmax[0] <= cutmix_minmax[1] <= 1:
+                raise ValueError(f'cutmix_minmax is (smallest, largest) share of a side, 0 to 1, got {cutmix_minmax!r}')
             cutmix_alpha = 1.0
         if mixup_alpha <= 0 and cutmix_alpha <= 0:
             raise ValueError(

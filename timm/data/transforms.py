@@ -120,6 +120,9 @@ class RandomResizedCropAndInterpolation:
         scale: Range of the part's area, as a share of the image's.
         ratio: Range of its width over its height; drawn so that a ratio and its inverse are as likely.
         interpolation: Name of the filter; 'random' draws bilinear or bicubic.
+
+    Raises:
+        ValueError: An area or a ratio that is not above 0.
     """
 
     def __init__(
@@ -129,6 +132,8 @@ class RandomResizedCropAndInterpolation:
         ratio: tuple[float, float] = (3.0 / 4.0, 4.0 / 3.0),
         interpolation: str = 'bilinear',
     ) -> None:
+        if not min(*scale, *ratio) > 0:
+            raise ValueError(f'areas and ratios of a random part are above 0, got scale={scale} and ratio={ratio}')
         self.size = size if isinstance(size, tuple | list) else (size, size)
         self.scale = scale
         self.ratio = ratio

@@ -47,6 +47,8 @@ class _Subject:
 def _check(options: ValidateOptions) -> None:
     """Refuse options that do not go together, and tables of no known form, before anything is read."""
     scoring, details = options.evaluate, options.details
+    if options.model.num_classes == 0:
+        raise UsageError('--num-classes 0 leaves no classifier to evaluate: give 1 or more')
     if scoring.real_labels and scoring.valid_labels:
         raise UsageError('--real-labels count all classes, --valid-labels choose some: leave one of them out')
     if (details.tta or 1) not in NUM_VIEWS:

@@ -143,14 +143,17 @@ class _TrainStep:
         told: dict[str, Any] = {'eps': optim.opt_eps, 'betas': optim.opt_betas}
         self.subject = subject
         self.clip = optim
-        self.optimizer = create_optimizer_v2(
-            subject.model,
-            opt=optim.opt,
-            lr=1e-4,
-            weight_decay=optim.weight_decay,
-            momentum=optim.momentum,
-            **{name: value for name, value in told.items() if value is not None},
-        )
+        try:
+            self.optimizer = create_optimizer_v2(
+                subject.model,
+                opt=optim.opt,
+                lr=1e-4,
+                weight_decay=optim.weight_decay,
+                momentum=optim.momentum,
+                **{name: value for name, value in told.items() if value is not None},
+            )
+        except (ValueError, TypeError, ImportError) as error:
+            raise UsageError(f'cannot build optimizer {optim.opt!r}: {error}') from error
         device = subject.precision.device
         self.loss = create_classification_loss('ce', smoothing=options.smoothing.smoothing).to(device)
         self.x = subject.batch(batch_size)

@@ -25,17 +25,20 @@ def build_mix(options: TrainOptions, num_classes: int) -> Mixup | None:
     odd = [size for size in (options.sizes.train_batch_sizes or (batch.batch_size,)) if size % 2]
     if odd and mix.mixup_mode != 'elem':
         raise UsageError(f'mixing pairs the samples of a batch: --batch-size has to be even, not {odd[0]}')
-    return (Mixup if batch.no_prefetcher else FastCollateMixup)(
-        mixup_alpha=mix.mixup,
-        cutmix_alpha=mix.cutmix,
-        cutmix_minmax=mix.cutmix_minmax,
-        prob=mix.mixup_prob,
-        switch_prob=mix.mixup_switch_prob,
-        mode=mix.mixup_mode,
-        label_smoothing=options.smoothing.smoothing,
-        num_classes=num_classes,
-        multi_label=options.labels.multi_label,
-    )
+    try:
+        return (Mixup if batch.no_prefetcher else FastCollateMixup)(
+            mixup_alpha=mix.mixup,
+            cutmix_alpha=mix.cutmix,
+            cutmix_minmax=mix.cutmix_minmax,
+            prob=mix.mixup_prob,
+            switch_prob=mix.mixup_switch_prob,
+            mode=mix.mixup_mode,
+            label_smoothing=options.smoothing.smoothing,
+            num_classes=num_classes,
+            multi_label=options.labels.multi_label,
+        )
+    except ValueError as error:
+        raise UsageError(f'cannot mix samples like this: {error}') from error
 
 
 def weight_of_batch(options: TrainOptions) -> Callable[[int], float] | None:

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from timm.data import AugMixDataset, FastCollateMixup, ImageRules, KeyedDataset, Mixup, create_dataset, create_loader
+from timm.data._decode import channels_of
 from timm.data.loader import fast_collate
 from timm.data.target_transforms import MultiLabelTarget
 
@@ -76,6 +77,8 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
         raise UsageError('no data: give the folder of a dataset with --data-dir, or name one with --dataset')
     if root and not options.dataset and not Path(root).exists():
         raise DataError(f'there is no folder or archive {root}')
+    mode = options.input_img_mode or ('RGB' if channels == 3 else 'L')
+    _check_channels(mode, channels)
     damage = policy_of(options)
     kind, limit = options.dataset.partition('/')[0].lower(), options.max_image_pixels
     if limit is not None and kind in _DECODED_ELSEWHERE:
@@ -96,7 +99,7 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
             download=options.dataset_download,
             batch_size=split.batch_size,
             seed=split.seed,
-            input_img_mode=options.input_img_mode or ('RGB' if channels == 3 else 'L'),
+            input_img_mode=mode,
             input_key=options.input_key,
             target_key=options.target_key,
             num_samples=split.num_samples,
@@ -120,6 +123,19 @@ def open_dataset(options: DataOptions, split: Split, channels: int) -> Any:
             len(dataset),
         )
     return dataset
+
+
+def _check_channels(mode: str, channels: int) -> None:
+    """Refuse images of another number of channels than the model takes."""
+    try:
+        bands = channels_of(mode)
+    except ValueError as error:
+        raise UsageError(f'--input-img-mode: {error}') from error
+    if bands != channels:
+        raise UsageError(
+            f'images of mode {mode} have {bands} channels and the model takes {channels}: give --in-chans {bands}, or '
+            f'an --input-img-mode that has as many'
+        )
 
 
 def warn_if_same(train: Any, validation: Any) -> None:
@@ -246,21 +262,24 @@ def build_eval_loader(
     for name, given in unfit.items():
         if given and isinstance(dataset, IterableDataset):
             raise UsageError(f'{name} needs images by index, which this dataset streams: leave it out')
-    return create_loader(
-        dataset,
-        preprocessing['input_size'],
-        batch_size or options.batch_size,
-        is_training=False,
-        **preparation(preprocessing),
-        num_workers=options.workers,
-        distributed=world.size > 1,
-        pin_memory=options.pin_mem,
-        device=world.device,
-        img_dtype=dtype or torch.float32,
-        use_prefetcher=not options.no_prefetcher,
-        persistent_workers=options.workers > 0,
-        fast_resize=options.fast_resize,
-        reduced_decode=options.reduced_decode,
-        worker_type=options.worker_type,
-        **more,
-    )
+    try:
+        return create_loader(
+            dataset,
+            preprocessing['input_size'],
+            batch_size or options.batch_size,
+            is_training=False,
+            **preparation(preprocessing),
+            num_workers=options.workers,
+            distributed=world.size > 1,
+            pin_memory=options.pin_mem,
+            device=world.device,
+            img_dtype=dtype or torch.float32,
+            use_prefetcher=not options.no_prefetcher,
+            persistent_workers=options.workers > 0,
+            fast_resize=options.fast_resize,
+            reduced_decode=options.reduced_decode,
+            worker_type=options.worker_type,
+            **more,
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UsageError(f'cannot load the images to evaluate like this: {error}') from error

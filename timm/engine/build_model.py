@@ -24,6 +24,7 @@ from .options import DeviceOptions, ModelOptions
 __all__ = [
     'build_model',
     'building_with',
+    'check_compiler',
     'compile_model',
     'count_parameters',
     'finish_model',
@@ -54,7 +55,10 @@ def build_model(options: ModelOptions, device: DeviceOptions, seed: int, **more:
     """
     set_fast_norm(device.fast_norm)
     if device.fuser:
-        set_jit_fuser(device.fuser)
+        try:
+            set_jit_fuser(device.fuser)
+        except ValueError as error:
+            raise UsageError(f'--{error}') from error
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     channels = options.in_chans or (options.input_size[0] if options.input_size else None)
     try:
@@ -173,6 +177,19 @@ def why_not(model: nn.Module, example: Any) -> str:
     return ''
 
 
+def check_compiler(options: DeviceOptions) -> None:
+    """Refuse a backend, or a mode of it, that torch does not have.
+
+    Raises:
+        UsageError: It has none of that name.
+    """
+    if options.torchcompile:
+        try:
+            torch.compile(nn.Identity(), backend=options.torchcompile, mode=options.torchcompile_mode)
+        except RuntimeError as error:
+            raise UsageError(f'cannot compile the model like this: {error}') from error
+
+
 def compile_model(model: nn.Module, options: DeviceOptions) -> Any:
     """The model compiled or scripted, if that is asked for."""
     if options.torchscript and options.torchcompile:
@@ -180,6 +197,7 @@ def compile_model(model: nn.Module, options: DeviceOptions) -> Any:
     if options.torchscript:
         return torch.jit.script(model)  # pyright: ignore[reportUnknownMemberType]
     if options.torchcompile:
+        check_compiler(options)
         return torch.compile(model, backend=options.torchcompile, mode=options.torchcompile_mode)
     return model
 

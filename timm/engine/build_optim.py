@@ -2,20 +2,24 @@
 """Optimizer and schedule from options."""
 
 import argparse
+import logging
 
 from torch import nn
 from torch.optim import Optimizer
 
-from timm.optim import create_optimizer_v2, optimizer_kwargs
+from timm.optim import create_optimizer_v2, get_optimizer_info, optimizer_kwargs
 from timm.scheduler import create_scheduler_v2, scheduler_kwargs
 from timm.scheduler.scheduler import Scheduler
 
 from .distributed import World
 from .exits import UsageError
 from .flags import flatten
+from .options import OptimOptions
 from .train_options import TrainOptions
 
 __all__ = ['base_learning_rate', 'build_optimizer', 'build_schedule']
+
+_logger = logging.getLogger(__name__)
 
 
 def base_learning_rate(options: TrainOptions, world: World) -> float:
@@ -33,10 +37,25 @@ def base_learning_rate(options: TrainOptions, world: World) -> float:
 def build_optimizer(options: TrainOptions, model: nn.Module, world: World) -> Optimizer:
     """The optimizer over the model's parameter groups."""
     arguments = argparse.Namespace(**{**flatten(options), 'lr': base_learning_rate(options, world)})
+    _warn_of_unused(options.optim)
     try:
         return create_optimizer_v2(model, **{**optimizer_kwargs(cfg=arguments), **options.optim.opt_kwargs})
-    except (ValueError, TypeError, AssertionError) as error:
+    except (ValueError, TypeError, AssertionError, ImportError) as error:
         raise UsageError(f'cannot build optimizer {options.optim.opt!r}: {error}') from error
+
+
+def _warn_of_unused(options: OptimOptions) -> None:
+    """Say which options the optimizer does not have."""
+    try:
+        info = get_optimizer_info(options.opt)
+    except ValueError:  # it is refused, or is built of another, when it is made
+        return
+    given = {
+        '--opt-eps': options.opt_eps is not None and not info.has_eps,
+        '--opt-betas': options.opt_betas is not None and not info.has_betas,
+    }
+    for name in (name for name, unused in given.items() if unused):
+        _logger.warning('%s has no effect: --opt %s has none', name, options.opt)
 
 
 def build_schedule(

@@ -24,7 +24,7 @@ from timm.task import (
 )
 
 from .build_augment import mixes
-from .build_model import compile_model
+from .build_model import check_compiler, compile_model
 from .distributed import World
 from .exits import UsageError
 from .loss_options import ClassWeightOptions, DistillOptions, LossOptions
@@ -147,6 +147,7 @@ def build_task(
         ids = None if world.device.type == 'cpu' else [world.device.index]
         task.prepare_distributed(device_ids=ids, **({_SYNC_BUFFERS: False} if options.parallel.no_ddp_bb else {}))
     if device.torchcompile:
+        check_compiler(device)
         task.compile(backend=device.torchcompile, mode=device.torchcompile_mode)
     return task
 

@@ -96,6 +96,7 @@ def _scripted(options: TrainOptions) -> Iterator[Rule]:
 
 
 def _others(options: TrainOptions) -> Iterator[Rule]:
+    yield options.model.num_classes == 0, '--num-classes 0 leaves no classifier to train: give 1 or more'
     eager = options.device.torchcompile == 'eager' and options.run.grad_checkpointing
     yield eager, '--torchcompile eager cannot compute activations twice: take another backend, such as aot_eager'
     regularize, past = options.regularize, options.past

@@ -21,7 +21,7 @@ class LossOptions:
     bce_loss: bool = flag(False, '--loss bce')
     jsd_loss: bool = flag(False, '--loss jsd')
     bce_sum: bool = flag(False, 'bce: sum over the classes instead of taking the mean')
-    bce_target_thresh: float | None = flag(None, 'bce: targets above this count as 1, others as 0')
+    bce_target_thresh: float | None = flag(None, 'bce: targets above this count as 1, others as 0', low=0, high=1)
     bce_pos_weight: float | None = flag(None, 'bce: weight of positive targets')
     asl_gamma_pos: float = flag(1.0, 'asl: focus of positive targets', low=0)
     asl_gamma_neg: float = flag(4.0, 'asl: focus of negative targets', low=0)

@@ -118,7 +118,7 @@ class PreprocessOptions:
     crop_mode: str | None = flag(None, 'how the evaluation crop is cut: center, squash or border')
     crop_border_pixels: int | None = flag(None, 'pixels taken off each edge before resizing', low=0)
     mean: tuple[float, ...] | None = flag(None, 'mean of each channel, 0 to 1')
-    std: tuple[float, ...] | None = flag(None, 'standard deviation of each channel')
+    std: tuple[float, ...] | None = flag(None, 'standard deviation of each channel', low=1e-6)
     interpolation: str = flag('', 'filter of the evaluation resize')
 
 

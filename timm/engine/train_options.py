@@ -120,7 +120,7 @@ class ScheduleOptions:
     decay_milestones: tuple[int, ...] = flag((90, 180, 270), 'epochs at which multistep decays')
     decay_epochs: float = flag(90, 'epochs between the decays of step')
     patience_epochs: int = flag(10, 'epochs without progress after which plateau decays', low=0)
-    decay_rate: float = flag(0.1, 'factor of each decay', '--dr')
+    decay_rate: float = flag(0.1, 'factor of each decay', '--dr', low=0)
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class AugmentOptions:
     aug_splits: int = flag(0, 'views of each image in a batch, the first one plain; 0 or at least 2', low=0)
     resplit: bool = flag(False, 'erase nothing in the first view')
     train_crop_mode: str | None = flag(None, 'training crop: rrc, rkrc or rkrr')
-    scale: tuple[float, float] = flag((0.08, 1.0), 'range of the area of a random crop')
-    ratio: tuple[float, float] = flag((0.75, 1.33), 'range of its width over its height')
+    scale: tuple[float, float] = flag((0.08, 1.0), 'range of the area of a random crop', low=1e-6)
+    ratio: tuple[float, float] = flag((0.75, 1.33), 'range of its width over its height', low=1e-6)
     hflip: float = flag(0.5, 'chance of a horizontal flip', low=0, high=1)
     vflip: float = flag(0.0, 'chance of a vertical flip', low=0, high=1)
     color_jitter: float = flag(0.4, 'strength of colour jitter')
