@@ -184,8 +184,21 @@ def test_erasing_leaves_the_first_split_and_keeps_to_its_chance():
     assert [bool((image == 0).any()) for image in batch] == [False, False, True, True]
     changed = (RandomErasing(0.3, device='cpu')(torch.ones(500, 1, 8, 8)) == 0).flatten(1).any(1)
     assert 0.2 < changed.float().mean() < 0.4
-    with pytest.raises(ValueError, match='pixel'):
-        RandomErasing(mode='noise')
+
+
+@pytest.mark.parametrize(
+    ('options', 'hint'),
+    [
+        ({'mode': 'noise'}, 'pixel'),
+        ({'probability': 2}, 'probability=2'),
+        ({'max_area': 1.5}, 'max_area=1.5'),
+        ({'min_aspect': 0}, 'min_aspect=0'),
+        ({'max_aspect': -1}, 'max_aspect=-1'),
+    ],
+)
+def test_erasing_that_cannot_be_meant_is_refused(options, hint):
+    with pytest.raises(ValueError, match=hint):
+        RandomErasing(**options)
 
 
 def test_erasing_by_seed_depends_on_nothing_else():
@@ -272,6 +285,10 @@ def test_boxes_lie_in_the_image():
         ({'mode': 'half'}, 'batch, pair, elem'),
         ({'mixup_alpha': 0.0}, 'cutmix_alpha'),
         ({'cutmix_minmax': (0.1,)}, 'cutmix_minmax'),
+        ({'cutmix_minmax': (0.9, 0.1)}, 'cutmix_minmax'),
+        ({'prob': 2}, 'prob=2'),
+        ({'switch_prob': -1}, 'switch_prob=-1'),
+        ({'label_smoothing': 1.5}, 'label_smoothing=1.5'),
     ],
 )
 def test_mixes_that_cannot_be_meant_are_refused(options, hint):

@@ -178,7 +178,7 @@ def test_batches_are_mixed_as_likely_as_asked_for_and_single_images_never():
     ('options', 'named'),
     [
         ({'mixup_alpha': 0.0, 'cutmix_alpha': 0.0}, 'mixup_alpha 0.0 and cutmix_alpha 0.0'),
-        ({'prob': 2}, 'prob is a share of 0 to 1, got 2'),
+        ({'prob': 2}, 'prob=2 is not allowed'),
         ({'label_smoothing': -0.1}, 'label_smoothing'),
         ({'switch_prob': 1.5}, 'switch_prob'),
     ],

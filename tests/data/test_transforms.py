@@ -168,6 +168,11 @@ def test_training_without_augmentation_is_a_plain_crop():
         ({'is_training': True, 'train_crop_mode': 'crop'}, 'rkrc'),
         ({'is_training': True, 'color_jitter': (0.1, 0.2)}, 'color_jitter'),
         ({'is_training': True, 'scale': (0.1,)}, 'range'),
+        ({'is_training': True, 'scale': (0.0, 1.0)}, 'above 0'),
+        ({'is_training': True, 'ratio': (-1.0, 1.0)}, 'above 0'),
+        ({'is_training': True, 'hflip': 1.5}, 'hflip=1.5'),
+        ({'is_training': True, 'grayscale_prob': -0.1}, 'grayscale_prob=-0.1'),
+        ({'is_training': True, 're_prob': float('nan')}, 're_prob=nan'),
         ({'is_training': True, 'auto_augment': 'v9'}, 'v0'),
     ],
 )

@@ -91,6 +91,11 @@ def test_unfocused_losses_for_labels_are_binary_cross_entropy():
     torch.testing.assert_close(BinaryCrossEntropy(smoothing=0.0)(x, LABELS), plain)
 
 
+def test_jsd_needs_a_version():
+    with pytest.raises(ValueError, match='num_splits=0'):
+        JsdCrossEntropy(num_splits=0)
+
+
 def test_jsd_of_equal_versions_is_cross_entropy_of_one():
     clean = logits()[:4]
     loss = JsdCrossEntropy(num_splits=3, smoothing=0)(torch.cat([clean] * 3), CLASSES[:4])

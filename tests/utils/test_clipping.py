@@ -53,6 +53,11 @@ def test_unknown_modes_are_refused():
         dispatch_clip_grad([nn.Parameter(torch.ones(2))], 0.1, mode='max')
 
 
+def test_a_share_below_zero_is_refused():
+    with pytest.raises(ValueError, match='clip_factor=-1'):
+        adaptive_clip_grad([torch.ones(2)], -1)
+
+
 def test_a_scaled_step_is_the_plain_step():
     plain, scaled = nn.Linear(3, 2), nn.Linear(3, 2)
     scaled.load_state_dict(plain.state_dict())

@@ -146,6 +146,13 @@ def test_a_model_of_another_build_is_refused():
         ema.update(nn.Linear(3, 3))
 
 
+@pytest.mark.parametrize('average', [ModelEma, ModelEmaV2, ModelEmaV3])
+@pytest.mark.parametrize('decay', [-0.1, 1.1, float('nan')])
+def test_a_decay_that_is_no_weight_is_refused(average, decay):
+    with pytest.raises(ValueError, match=f'got {decay}'):
+        average(Net(), decay=decay)
+
+
 def test_the_first_generation_resumes_from_a_checkpoint(tmp_path):
     model = Net()
     path = str(tmp_path / 'checkpoint.pth')

@@ -82,6 +82,7 @@ def test_accuracy_is_that_of_the_reference():
     output = (3 * hash_uniform('loss/x', 84)).view(12, 7)
     found = accuracy(output, torch.arange(12) % 7, topk=(1, 3, 5))
     assert [value.item() for value in found] == pytest.approx(reference.load('training')['accuracy'], rel=1e-6)
+    assert accuracy(output[:0], torch.arange(0))[0].isnan()
 
 
 def test_accuracy_counts_all_classes_when_k_is_larger():

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._checks import check_shares
 from ._collate import stack_images
 
 __all__ = [
@@ -133,7 +134,7 @@ class Mixup:
         multi_label: Targets are rows of 0 and 1 instead of class indices.
 
     Raises:
-        ValueError: Another mode, or nothing turned on.
+        ValueError: Another mode, nothing turned on, or a chance that is none.
     """
 
     _modes: tuple[str, ...] = ('batch', 'pair', 'elem')
@@ -151,6 +152,7 @@ class Mixup:
         num_classes: int = 1000,
         multi_label: bool = False,
     ) -> None:
+        check_shares(prob=prob, switch_prob=switch_prob, label_smoothing=label_smoothing)
         if mode not in self._modes:
             raise ValueError(f'{type(self).__name__} mixes by {", ".join(self._modes)}, got mode {mode!r}')
         if cutmix_minmax is not None:

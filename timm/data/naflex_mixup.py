@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._checks import check_shares
 from .mixup import mixup_target
 
 __all__ = ['NaFlexMixup', 'mix_batch_variable_size', 'mixup_target', 'pairwise_mixup_target']
@@ -106,9 +107,7 @@ class NaFlexMixup:
         multi_label: bool = False,
     ) -> None:
         _check_alphas(mixup_alpha, cutmix_alpha)
-        for name, share in (('switch_prob', switch_prob), ('prob', prob), ('label_smoothing', label_smoothing)):
-            if not 0 <= share <= 1:
-                raise ValueError(f'{name} is a share of 0 to 1, got {share!r}')
+        check_shares(switch_prob=switch_prob, prob=prob, label_smoothing=label_smoothing)
         self.num_classes = num_classes
         self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
         self.switch_prob, self.prob = switch_prob, prob

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._checks import check_shares
+
 __all__ = ['RandomErasing']
 
 
@@ -32,7 +34,7 @@ class RandomErasing:
         device: Where the images are.
 
     Raises:
-        ValueError: The mode is none of these.
+        ValueError: The mode is none of these, or a number is out of its range.
     """
 
     def __init__(
@@ -48,6 +50,9 @@ class RandomErasing:
         num_splits: int = 0,
         device: str | torch.device = 'cuda',
     ) -> None:
+        check_shares(probability=probability, min_area=min_area, max_area=max_area)
+        if not min_aspect > 0 or (max_aspect is not None and not max_aspect > 0):
+            raise ValueError(f'a height over width is above 0, got min_aspect={min_aspect} and max_aspect={max_aspect}')
         self.probability = probability
         self.min_area = min_area
         self.max_area = max_area

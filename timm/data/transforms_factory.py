@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torchvision import transforms
 
+from ._checks import check_shares
 from ._compose import Compose
 from .auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -83,6 +84,8 @@ class _Options:
             )
         if not isinstance(self.img_size, int) and len(self.img_size) not in (2, 3):
             raise ValueError(f'a size is one number, (H, W) or (C, H, W), got {self.img_size!r}')
+        names = 'hflip', 'vflip', 'color_jitter_prob', 'grayscale_prob', 'gaussian_blur_prob', 're_prob'
+        check_shares(**{name: getattr(self, name) for name in names})
 
     @property
     def size(self) -> tuple[int, int]:

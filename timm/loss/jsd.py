@@ -21,13 +21,15 @@ class JsdCrossEntropy(nn.Module):
         smoothing: Of the cross entropy's targets.
 
     Raises:
-        ValueError: The batch cannot be split so.
+        ValueError: No splits, or a batch that cannot be split so.
 
     Source: Hendrycks et al., AugMix, arXiv:1912.02781, section 3.
     """
 
     def __init__(self, num_splits: int = 3, alpha: float = 12, smoothing: float = 0.1) -> None:
         super().__init__()
+        if num_splits < 1:
+            raise ValueError(f'num_splits={num_splits} is not allowed: give 1 or more.')
         self.num_splits = num_splits
         self.alpha = alpha
         self.cross_entropy_loss = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()

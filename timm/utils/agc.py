@@ -26,9 +26,14 @@ def adaptive_clip_grad(
     Args:
         eps: Norm that a unit's weights are taken to have at least.
 
+    Raises:
+        ValueError: `clip_factor` is below 0.
+
     Source: Brock et al., High-Performance Large-Scale Image Recognition Without Normalization, arXiv:2102.06171,
     equation 3.
     """
+    if not clip_factor >= 0:
+        raise ValueError(f'clip_factor={clip_factor} is not allowed: give a number >= 0.')
     given: Iterable[Tensor] = [parameters] if isinstance(parameters, Tensor) else parameters
     for p in given:
         if p.grad is None:

@@ -37,9 +37,11 @@ class AverageMeter:
 def accuracy(output: Tensor, target: Tensor, topk: Sequence[int] = (1,)) -> list[Tensor]:
     """Percentage of rows whose class is among the k largest, for each k; a k above the class count counts as that.
 
+    Of no rows at all it is not a number.
+
     Shape: (B, C), (B) -> one () per k
     """
     largest = min(max(topk), output.shape[1])
     predicted = output.topk(largest, dim=1).indices
     hits = predicted == target.reshape(-1, 1)
-    return [hits[:, :k].sum(dtype=torch.float32) * (100.0 / target.shape[0]) for k in topk]
+    return [hits[:, :k].sum(dtype=torch.float32) * 100.0 / target.shape[0] for k in topk]

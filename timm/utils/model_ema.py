@@ -50,7 +50,7 @@ class ModelEma:
         self.ema = _start(model, device or None)
         self.ema_has_module = hasattr(self.ema, 'module')
         self.device = device
-        self.decay = decay
+        self.decay = _checked(decay)
         if resume:
             self._load_checkpoint(resume)
         for param in self.ema.parameters():
@@ -83,7 +83,7 @@ class ModelEmaV2(nn.Module):
         super().__init__()
         self.module = _start(model, device)
         self.device = device
-        self.decay = decay
+        self.decay = _checked(decay)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -127,6 +127,17 @@ def _pairs(
         others += [pair for pair in pairs if not pair[0].is_floating_point()]
     params, buffers = floating
     return params, buffers, others
+
+
+def _checked(decay: float) -> float:
+    """The weight of an average, where it is one.
+
+    Raises:
+        ValueError: It is below 0, above 1, or no number.
+    """
+    if not 0 <= decay <= 1:
+        raise ValueError(f'the decay of an average is a weight from 0 to 1, got {decay}')
+    return decay
 
 
 def _average(ema: nn.Module, model: nn.Module, decay: float, device: torch.device | str | None) -> None:
@@ -176,7 +187,7 @@ class ModelEmaV3(nn.Module):
         self.module = _start(model, device, dtype)
         self.device, self.dtype = device, dtype
         # how far an update goes
-        self.decay, self.min_decay = decay, min_decay
+        self.decay, self.min_decay = _checked(decay), _checked(min_decay)
         self.use_warmup, self.warmup_gamma, self.warmup_power = use_warmup, warmup_gamma, warmup_power
         self.update_after_step = update_after_step
         # how it is done
