@@ -107,6 +107,17 @@ def test_classes_of_both_splits_have_to_fit(
         assert classes_of == {name: number for number, name in enumerate(classes)}
 
 
+def test_a_checkpoint_is_not_evaluated_on_classes_numbered_anew(tmp_path, capsys):
+    data = make_data(tmp_path / 'data', 'abc', 'abc')
+    assert train(data, tmp_path, '--experiment', 'run', num_classes=3) == 0
+    told = ['--model', 'test_resnet', '--num-classes', '3', '--checkpoint', str(tmp_path / 'run' / 'last.pth.tar')]
+    assert launch('validate', [str(data), *SHARED, *told]) == 0
+    for name in ('validation', 'train'):
+        (data / name / 'b').rename(data / name / 'x')
+    assert launch('validate', [str(data), *SHARED, *told]) == 4
+    assert "class 'c' has number 2 in training and 1 in evaluation" in capsys.readouterr().err
+
+
 def test_a_model_of_fewer_classes_is_not_evaluated(tmp_path, capsys):
     data = make_data(tmp_path / 'data', 'abc', 'abc')
     torch.save(timm.create_model('test_resnet', num_classes=2).state_dict(), tmp_path / 'weights.pth')

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 import timm
 from timm.data import ImageNetInfo
@@ -151,7 +152,9 @@ def test_inference_writes_tables(data, trained, tmp_path, capsys):
     assert shown == json.loads((tmp_path / 'test_vit-32.json').read_text())
     assert list(shown) == ['blue0.png', 'blue1.png', 'red0.png', 'red1.png']
     rows = rows_of(tmp_path / 'test_vit-32.csv')
-    assert list(rows[0]) == ['filename', 'index_0', 'index_1', 'prob_0', 'prob_1']
+    assert list(rows[0]) == ['filename', 'index_0', 'index_1', 'label_0', 'label_1', 'prob_0', 'prob_1']
+    names = {'0': 'blue', '1': 'red'}  # which the checkpoint tells
+    assert all(row[f'label_{rank}'] == names[row[f'index_{rank}']] for row in rows for rank in (0, 1))
     assert all(float(row['prob_0']) + float(row['prob_1']) == pytest.approx(1, abs=1e-6) for row in rows)
 
 
@@ -166,6 +169,15 @@ def test_inference_names_classes_and_lists_logits(data, trained, tmp_path, capsy
     assert table['columns'] == ['filename', 'label', 'logit']
     assert [row[0] for row in table['data']][:2] == ['blue/blue0.png', 'blue/blue1.png']
     assert {row[1] for row in table['data']} <= {'blue', 'red'}
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_inference_from_weights_alone_knows_no_names(data, trained, tmp_path, suffix):
+    state, weights = read_checkpoint(trained / 'last.pth.tar')['state_dict'], tmp_path / f'w{suffix}'
+    (save_file if suffix == '.safetensors' else torch.save)(state, weights)
+    options = ['--checkpoint', str(weights), '--results-file', str(tmp_path / 'out.csv'), '--no-console-results']
+    assert launch('predict', [str(data), *MODEL, *options, '--include-index']) == 0
+    assert list(rows_of(tmp_path / 'out.csv')[0]) == ['filename', 'index', 'prob']
 
 
 def test_inference_names_the_classes_of_imagenet(data, tmp_path):

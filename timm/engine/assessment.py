@@ -12,9 +12,18 @@ from torch import Tensor, nn
 from timm.data import RealLabelsImagenet
 from timm.task import ClassificationEvaluator, MultiLabelClassificationEvaluator, evaluation_sample_limit
 
-from .build_data import Split, build_eval_loader, check_labels, class_names, encode_labels, open_dataset
+from .build_data import (
+    Split,
+    build_eval_loader,
+    check_labels,
+    check_same_labels,
+    class_names,
+    encode_labels,
+    open_dataset,
+)
 from .build_model import build_model, compile_model, count_parameters, finish_model, load_weights, resolve_preprocessing
 from .build_patches import build_patch_loader, check_patches, patch_size_of
+from .checkpoint import trained_classes
 from .damage import guarded, left_out
 from .details import Predictions, calibration, confusions, expected_calibration_error, per_class, worst
 from .distributed import World, pick_device
@@ -119,6 +128,7 @@ def validate_model(options: ValidateOptions) -> dict[str, Any]:
     num_classes = options.model.num_classes or getattr(subject.model, 'num_classes', 0)
     if not scoring.valid_labels:
         check_labels(dataset, num_classes)
+        check_same_labels(trained_classes(options.checkpoint.checkpoint), dataset)
     encode_labels(dataset, labels, num_classes)
     loaded = guarded(dataset, options.data, world)
     loader = _loader(options, subject, loaded, world, precision)

@@ -21,6 +21,7 @@ from .build_data import (
     build_train_batches,
     check_labels,
     check_same_labels,
+    classes_of,
     encode_labels,
     open_dataset,
     warn_if_same,
@@ -167,7 +168,7 @@ def _open_splits(options: TrainOptions, channels: int, num_classes: int) -> tupl
     streamed = isinstance(train, IterableDataset)
     if options.schedule.epoch_repeats and not streamed:
         _logger.warning('--epoch-repeats is for streamed datasets: this one has an index, and is seen once an epoch')
-    classes: Any = getattr(getattr(train, 'reader', None), 'class_to_idx', None)
+    classes = classes_of(train)
     if classes and len(classes) < 2:
         raise DataError(f'the only class is {next(iter(classes))!r}: images lie in one folder for each class')
     check_labels(train, num_classes)
@@ -177,7 +178,7 @@ def _open_splits(options: TrainOptions, channels: int, num_classes: int) -> tupl
     size = options.batch.validation_batch_size or batch
     wanted = Split(split.val_split, False, split.val_num_samples, size, seed, target_format=told)
     validation = open_dataset(options.data, wanted, channels)
-    check_same_labels(train, validation)
+    check_same_labels(classes, validation)
     check_labels(validation, num_classes)
     encode_labels(validation, options.labels, num_classes)
     warn_if_same(train, validation)

@@ -31,6 +31,7 @@ __all__ = [
     'check_labels',
     'check_same_labels',
     'class_names',
+    'classes_of',
     'encode_labels',
     'open_dataset',
     'preparation',
@@ -164,7 +165,7 @@ class _Listed:
         return self.encode([target] if isinstance(target, int) else target)
 
 
-def _classes_of(dataset: Any) -> Mapping[Any, int]:
+def classes_of(dataset: Any) -> Mapping[Any, int]:
     """The index of each class by its name, empty where a dataset does not know them."""
     return getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
 
@@ -175,18 +176,21 @@ def check_labels(dataset: Any, num_classes: int) -> None:
     Raises:
         UsageError: It has.
     """
-    classes = _classes_of(dataset)
+    classes = classes_of(dataset)
     if classes and max(classes.values()) >= num_classes > 0:
         raise UsageError(f'the dataset has {len(classes)} classes and the model {num_classes}: give --num-classes')
 
 
-def check_same_labels(train: Any, validation: Any) -> None:
+def check_same_labels(before: Mapping[Any, int], evaluated: Any) -> None:
     """Refuse an evaluation that numbers a class of the training anew, as happens where a folder for one is missing.
+
+    Args:
+        before: Index of each class of the training by its name.
 
     Raises:
         DataError: It does.
     """
-    before, now = _classes_of(train), _classes_of(validation)
+    now = classes_of(evaluated)
     moved = [name for name, index in now.items() if before.get(name, index) != index]
     if moved:
         name = moved[0]
@@ -198,7 +202,7 @@ def check_same_labels(train: Any, validation: Any) -> None:
 
 def class_names(dataset: Any) -> list[str]:
     """The names of a dataset's classes by index; empty where it does not know them all."""
-    by_index = {index: str(name) for name, index in _classes_of(dataset).items()}
+    by_index = {index: str(name) for name, index in classes_of(dataset).items()}
     known = by_index.keys() == set(range(len(by_index)))
     return [by_index[i] for i in range(len(by_index))] if known else []
 

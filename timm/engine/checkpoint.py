@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from .exits import CheckpointError, StorageError, UsageError
+from .exits import CheckpointError, RunError, StorageError, UsageError
 from .files import SUFFIX, broken_member, read_plain, replace_file, require_room, sync_folder
 from .shards import read_manifest, read_shards
 
-__all__ = ['newest_sound', 'position_of', 'read_checkpoint', 'set_aside', 'write_checkpoint']
+__all__ = ['newest_sound', 'position_of', 'read_checkpoint', 'set_aside', 'trained_classes', 'write_checkpoint']
 
 _logger = logging.getLogger(__name__)
 
@@ -93,6 +93,16 @@ def read_checkpoint(path: str | Path, peek: bool = False) -> dict[str, Any]:
     if damage is not None:
         raise CheckpointError(f'checkpoint {path} is damaged: {damage}')
     return read_plain(path, mmap=peek and zipped)
+
+
+def trained_classes(path: str | Path) -> dict[str, int]:
+    """The classes that the checkpoint of a training names, with their indices; none of other files, and of ''."""
+    try:
+        state = read_checkpoint(path, peek=True) if path else {}
+    except RunError:  # weights alone; whoever loads them says what is wrong with them
+        return {}
+    data: Mapping[str, Any] = state.get('engine', {}).get('data') or {}
+    return {str(name): int(index) for name, index in data.get('classes', {}).items()}
 
 
 def newest_sound(folder: Path, whole: bool = True) -> tuple[Path, dict[str, Any]] | None:

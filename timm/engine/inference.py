@@ -19,6 +19,7 @@ from timm.models import safe_model_name
 from .batches import readable
 from .build_data import Split, build_eval_loader, open_dataset
 from .build_model import build_model, compile_model, finish_model, load_weights, resolve_preprocessing
+from .checkpoint import trained_classes
 from .damage import guarded, left_out
 from .distributed import World, pick_device
 from .evaluate import first_output
@@ -63,7 +64,7 @@ def _numbers(values: Tensor) -> list[list[float]]:
 def _labels(model: nn.Module, options: InferenceOptions) -> DatasetInfoLabelMapper | None:
     """Class index to text: by --class-map, by what came with the weights, or by ImageNet; None where none of them fits.
 
-    A network of as many classes as a subset of ImageNet is taken to tell those apart.
+    A network of as many classes as a subset of ImageNet is taken to tell those apart, unless it was trained on others.
     """
     kind = options.predict.label_type
     if kind == 'none' or not options.predict.topk:
@@ -75,6 +76,11 @@ def _labels(model: nn.Module, options: InferenceOptions) -> DatasetInfoLabelMapp
     if config.get('label_names'):
         return DatasetInfoLabelMapper(CustomDatasetInfo(config['label_names'], config.get('label_descriptions')), kind)
     subset = infer_imagenet_subset(model)
+    trained_on = trained_classes(options.checkpoint.checkpoint)
+    if trained_on and (subset is None or set(trained_on) != set(ImageNetInfo(subset).label_names())):
+        of_all = {index: str(index) for index in range(getattr(model, 'num_classes', 0))}
+        of_all |= {index: name for name, index in trained_on.items()}
+        return DatasetInfoLabelMapper(CustomDatasetInfo(of_all), kind)
     if subset is not None:
         return DatasetInfoLabelMapper(ImageNetInfo(subset), kind)
     _logger.info('the classes of this model have no names that are known here; --include-index gives their numbers')
