@@ -67,6 +67,14 @@ def test_the_state_of_another_optimizer_is_not_taken_up(trained, tmp_path, capsy
     assert train(data, tmp_path, *more, '--no-resume-opt', '--experiment', 'afresh') == 0
 
 
+def test_options_of_a_run_outlive_an_attempt_to_go_on_with_others(trained, tmp_path):
+    data, _ = trained
+    assert train(data, tmp_path, '--opt', 'sgd', '--experiment', 'run') == 0
+    before = (tmp_path / 'run' / 'args.yaml').read_text()
+    assert train(data, tmp_path, '--opt', 'lion', '--experiment', 'run', '--resume', 'auto') == 7
+    assert (tmp_path / 'run' / 'args.yaml').read_text() == before
+
+
 def test_the_state_of_a_kindred_optimizer_is(trained, tmp_path):
     data, _ = trained
     assert train(data, tmp_path, '--opt', 'adam', '--experiment', 'first') == 0

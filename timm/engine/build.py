@@ -114,6 +114,8 @@ def build_run(options: TrainOptions, world: World, started: Started | None = Non
         mesh=mesh,
     )
     _take_up(run, options)
+    if world.primary:  # not before: a run that cannot go on from here leaves the options of the one that can
+        write_text(folder / 'args.yaml', to_yaml(options))
     return run
 
 
@@ -227,7 +229,7 @@ def _num_classes(options: TrainOptions, model: nn.Module) -> int:
 
 
 def _open_folder(options: TrainOptions, size: int, world: World, started: Started) -> Path:
-    """The folder of the run, which no other run has, with the options in it; the same for all processes."""
+    """The folder of the run, which no other run has; the same for all processes."""
     path, problem = named_folder(options), None
     if path is None:
         when = datetime.now().strftime('%Y%m%d-%H%M%S')
@@ -237,7 +239,6 @@ def _open_folder(options: TrainOptions, size: int, world: World, started: Starte
         try:
             started.folder = started.folder or RunFolder(path)
             started.folder.acquire()
-            write_text(path / 'args.yaml', to_yaml(options))
         except RunError as error:
             problem = error
     path, failed = world.share((str(path), str(problem or '')))
