@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_network_says_of_which(trained, tmp_path, capsys
     ('classes', 'in_validation', 'num_classes', 'code', 'message'),
     [
         ('abc', 'abc', 2, 2, 'the dataset has 3 classes and the model 2'),
-        ('abc', 'bc', 3, 4, "class 'b' has number 1 in training and 0 in evaluation, as 2 classes"),
+        ('abc', 'bc', 3, 4, "class 'b' is number 1 in training and 0 in evaluation (2 of 2 differ)"),
         ('ab', 'abc', 2, 2, 'the dataset has 3 classes and the model 2'),
         ('abc', 'ab', 3, 0, ''),
         ('ab', 'xy', 2, 0, ''),
@@ -123,7 +123,7 @@ def test_a_checkpoint_is_not_evaluated_on_classes_numbered_anew(tmp_path, capsys
     for name in ('validation', 'train'):
         (data / name / 'b').rename(data / name / 'x')
     assert launch('validate', [str(data), *SHARED, *told]) == 4
-    assert "class 'c' has number 2 in training and 1 in evaluation" in capsys.readouterr().err
+    assert "class 'c' is number 2 in training and 1 in evaluation" in capsys.readouterr().err
 
 
 def test_a_model_of_fewer_classes_is_not_evaluated(tmp_path, capsys):

@@ -195,8 +195,8 @@ def check_same_labels(before: Mapping[Any, int], evaluated: Any) -> None:
     if moved:
         name = moved[0]
         raise DataError(
-            f'class {name!r} has number {before[name]} in training and {now[name]} in evaluation, as {len(moved)} '
-            'classes have another: give each a folder in both splits, or number them with --class-map'
+            f'class {name!r} is number {before[name]} in training and {now[name]} in evaluation ({len(moved)} of '
+            f'{len(now)} differ): give each class a folder in both splits, or number them with --class-map'
         )
 
 
