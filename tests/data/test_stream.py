@@ -83,9 +83,9 @@ def in_turn(root, world, epochs, **options):
 
 @pytest.mark.parametrize('repeats', [0, 3])
 def test_processes_load_the_batches_that_one_accumulates(root, repeats):
-    alone = digests(in_turn(root, 1, 2, accumulate=2, num_aug_repeats=repeats))
-    assert len(set(alone)) == len(alone) == 40
-    assert digests(in_turn(root, 2, 2, num_aug_repeats=repeats)) == alone
+    alone = digests(in_turn(root, 1, 5, accumulate=2, num_aug_repeats=repeats))
+    assert len(set(alone)) == len(alone) == 100
+    assert digests(in_turn(root, 2, 5, num_aug_repeats=repeats)) == alone
 
 
 @pytest.mark.parametrize('packed', [False, True])

@@ -1,13 +1,13 @@
-"""Bad numbers, refused by name."""
+"""Numbers out of their range, refused by name."""
 
 __all__ = ['check_shares']
 
 
 def check_shares(**shares: float | None) -> None:
-    """Refuse a chance or a share that is none; None stands for a default.
+    """Refuse what is no chance or share, but None, which stands for a default.
 
     Raises:
-        ValueError: A number below 0, above 1, or none at all.
+        ValueError: A number below 0 or above 1, or not a number.
     """
     for name, share in shares.items():
         if share is not None and not 0 <= share <= 1:

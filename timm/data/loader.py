@@ -57,6 +57,9 @@ class PrefetchLoader:
         img_dtype: Type of the images; float32 by default.
         fp16: Older way to ask for float16.
         re_prob: Chance of random erasing; see `RandomErasing` for these four.
+
+    Raises:
+        ValueError: A deviation that is not above 0.
     """
 
     def __init__(

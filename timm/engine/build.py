@@ -21,7 +21,6 @@ from .build_data import (
     build_train_batches,
     check_labels,
     check_same_labels,
-    classes_of,
     encode_labels,
     open_dataset,
     warn_if_same,
@@ -33,7 +32,7 @@ from .build_task import build_loss, build_task
 from .checkpoint import set_aside
 from .combinations import check_training
 from .damage import guarded
-from .data_record import describe_data
+from .data_record import classes_of, describe_data
 from .distributed import World
 from .exits import CheckpointError, DataError, RunError, StorageError, UsageError, nearest
 from .flags import flatten, to_yaml
@@ -114,8 +113,6 @@ def build_run(options: TrainOptions, world: World, started: Started | None = Non
         mesh=mesh,
     )
     _take_up(run, options)
-    if world.primary:  # not before: a run that cannot go on from here leaves the options of the one that can
-        write_text(folder / 'args.yaml', to_yaml(options))
     return run
 
 
@@ -281,3 +278,6 @@ def _take_up(run: Run, options: TrainOptions) -> None:
         if earlier is not None:
             _logger.warning('checkpoints of an earlier run in this folder are in %s now', earlier)
     run.report.resume(run.progress.epoch)
+    if run.folder is not None and run.world.primary:
+        # Only now: a run that cannot go on from here leaves the options of the one that can.
+        write_text(run.folder / 'args.yaml', to_yaml(options))

@@ -18,7 +18,7 @@ from timm.data.target_transforms import MultiLabelTarget
 from .batches import TrainBatches
 from .build_augment import augmentation, scheduled_sizes
 from .damage import policy_of
-from .data_record import is_listed
+from .data_record import classes_of, is_listed
 from .distributed import World
 from .exits import DataError, UsageError
 from .options import BatchOptions, DataOptions, LabelOptions
@@ -31,7 +31,6 @@ __all__ = [
     'check_labels',
     'check_same_labels',
     'class_names',
-    'classes_of',
     'encode_labels',
     'open_dataset',
     'preparation',
@@ -163,11 +162,6 @@ class _Listed:
 
     def __call__(self, target: Any) -> Any:
         return self.encode([target] if isinstance(target, int) else target)
-
-
-def classes_of(dataset: Any) -> Mapping[Any, int]:
-    """The index of each class by its name, empty where a dataset does not know them."""
-    return getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
 
 
 def check_labels(dataset: Any, num_classes: int) -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset
 
 from .exits import DataError
 
-__all__ = ['DataRecord', 'check_data', 'describe_data', 'is_listed']
+__all__ = ['DataRecord', 'check_data', 'classes_of', 'describe_data', 'is_listed']
 
 _logger = logging.getLogger(__name__)
 
@@ -37,16 +37,19 @@ def is_listed(dataset: Any) -> bool:
     return hasattr(getattr(dataset, 'reader', None), 'samples')
 
 
+def classes_of(dataset: Any) -> Mapping[Any, int]:
+    """The index of each class by its name, empty where a dataset does not know them."""
+    return getattr(getattr(dataset, 'reader', None), 'class_to_idx', None) or {}
+
+
 def describe_data(dataset: Any, global_batch: int) -> DataRecord:
     """The record of a training dataset."""
-    reader: Any = getattr(dataset, 'reader', None)
-    classes: Mapping[Any, int] = getattr(reader, 'class_to_idx', None) or {}
     fingerprint = ''
     if is_listed(dataset):
-        fingerprint = _digest(reader)
+        fingerprint = _digest(dataset.reader)
     elif not isinstance(dataset, IterableDataset) and hasattr(dataset, '__len__'):
         fingerprint = f'{len(dataset)} samples'
-    return DataRecord(fingerprint, {str(name): index for name, index in classes.items()}, global_batch)
+    return DataRecord(fingerprint, {str(name): index for name, index in classes_of(dataset).items()}, global_batch)
 
 
 def _digest(reader: Any) -> str:

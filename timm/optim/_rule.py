@@ -1,7 +1,7 @@
 """One form for every update rule: a function over parallel lists, for single tensors, many at once and a compiler."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cache
 from itertools import repeat
@@ -16,8 +16,8 @@ from ._helpers import complete_groups, evaluate, gather
 
 __all__ = [
     'Number',
-    'Scope',
     'RuleOptimizer',
+    'Scope',
     'add_cautiously_',
     'add_normalized_',
     'add_ratio_',
@@ -174,32 +174,29 @@ def _in_turn(foreach: bool | None, columns: Sequence[Sequence[Any]], scope: Scop
         (small if row[0].numel() <= LARGEST_GATHERED and _is_plain(row[0]) else large).append(row)
     if small:
         yield from batches(True, *zip(*small, strict=True))
+    cuts = scope == 'element' and not torch.compiler.is_compiling()
     for row in large:
-        if scope == 'element' and not torch.compiler.is_compiling():
-            yield from _pieces(row)
-        else:
-            yield tuple([entry] for entry in row)
+        for piece in _pieces(row) if cuts else (row,):
+            yield tuple([entry] for entry in piece)
 
 
 def _is_plain(param: Tensor) -> bool:
     return type(param) in PLAIN_TYPES and param.is_cpu
 
 
-def _pieces(row: tuple[Any, ...]) -> Iterator[tuple[list[Any], ...]]:
-    """The row of a parameter cut into rows of neighbouring elements; numbers go along with each."""
+def _pieces(row: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
+    """The row of a parameter cut into rows of neighbouring elements, where it can be; numbers go along with each."""
     param = row[0]
     alike = all(_is_alike(param, entry) for entry in row if isinstance(entry, Tensor) and entry.ndim)
     if param.numel() < 2 * PIECE or not _is_plain(param) or not alike:
-        yield tuple([entry] for entry in row)
-        return
+        return (row,)
     cut = [
         entry.detach().as_strided((entry.numel(),), (1,)).split(PIECE)
         if isinstance(entry, Tensor) and entry.ndim
         else repeat(entry)
         for entry in row
     ]
-    for piece in zip(*cut, strict=False):
-        yield tuple([entry] for entry in piece)
+    return zip(*cut, strict=False)  # numbers have no end
 
 
 def apply_rule(

@@ -50,7 +50,7 @@ class ModelEma:
         self.ema = _start(model, device or None)
         self.ema_has_module = hasattr(self.ema, 'module')
         self.device = device
-        self.decay = _checked(decay)
+        self.decay = _checked_decay(decay)
         if resume:
             self._load_checkpoint(resume)
         for param in self.ema.parameters():
@@ -83,7 +83,7 @@ class ModelEmaV2(nn.Module):
         super().__init__()
         self.module = _start(model, device)
         self.device = device
-        self.decay = _checked(decay)
+        self.decay = _checked_decay(decay)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -129,8 +129,8 @@ def _pairs(
     return params, buffers, others
 
 
-def _checked(decay: float) -> float:
-    """The weight of an average, where it is one.
+def _checked_decay(decay: float) -> float:
+    """The decay that is asked for: the weight of an average.
 
     Raises:
         ValueError: It is below 0, above 1, or no number.
@@ -187,7 +187,7 @@ class ModelEmaV3(nn.Module):
         self.module = _start(model, device, dtype)
         self.device, self.dtype = device, dtype
         # how far an update goes
-        self.decay, self.min_decay = _checked(decay), _checked(min_decay)
+        self.decay, self.min_decay = _checked_decay(decay), _checked_decay(min_decay)
         self.use_warmup, self.warmup_gamma, self.warmup_power = use_warmup, warmup_gamma, warmup_power
         self.update_after_step = update_after_step
         # how it is done
