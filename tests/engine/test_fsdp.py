@@ -1,5 +1,6 @@
 """Training in shards: the numbers of one process, checkpoints that any number of processes can read, and no pickles."""
 
+import io
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import torch
 from processes import comparable, launch_ranks, make_images, run_ranks
 from tiny import differences
 from torch import nn
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 
 import timm
 from timm.engine.checkpoint import newest_sound, read_checkpoint
@@ -21,7 +23,7 @@ from timm.engine.commands import launch
 from timm.engine.distributed import World
 from timm.engine.exits import CheckpointError
 from timm.engine.sharded import ShardedStore, blocks_of
-from timm.engine.shards import split_tensors
+from timm.engine.shards import _IndexUnpickler, split_tensors
 from timm.engine.step import TrainStep
 
 MODEL = ['--model', 'test_vit', '--num-classes', '2', '--img-size', '32', '--device', 'cpu', '-j', '0']
@@ -248,3 +250,21 @@ def test_shards_refuse_what_they_cannot_do(data, tmp_path):
     argv = argv_of(data, tmp_path, 'run', *TWO, '--fsdp', '--clip-grad', '0.1', '--clip-mode', 'agc')
     assert launch_ranks(argv, 2, tmp_path) == [2, 2]
     assert '--fsdp does not go with --clip-mode agc' in (tmp_path / 'rank-0.log').read_text()
+
+
+class _Got:
+    """Pickled as what getattr gives, which is how Python 3.11.2 writes the members of an Enum."""
+
+    def __init__(self, owner, name):
+        self.owner, self.name = owner, name
+
+    def __reduce__(self):
+        return getattr, (self.owner, self.name)
+
+
+def test_an_index_holds_members_of_enums_in_either_form_and_no_other_attributes():
+    first, *_ = _MEM_FORMAT_ENCODING
+    for written in (first, _Got(_MEM_FORMAT_ENCODING, first.name)):
+        assert _IndexUnpickler(io.BytesIO(pickle.dumps(written))).load() is first
+    with pytest.raises(pickle.UnpicklingError, match='no part of an index'):
+        _IndexUnpickler(io.BytesIO(pickle.dumps(_Got(torch.Size, 'numel')))).load()

@@ -12,6 +12,7 @@ import math
 import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from enum import EnumMeta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,20 @@ class _IndexUnpickler(pickle.Unpickler):
     """Reads an index, and refuses everything that an index does not consist of."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if (module_name, global_name) == ('builtins', 'getattr'):
+            return _member_of  # Python 3.11 up to 3.11.3 writes the members of an Enum so
         known = (module_name, global_name) in _CLASSES
         value: Any = getattr(import_module(module_name), global_name) if known or module_name == 'torch' else None
         if known or isinstance(value, torch.dtype):
             return value
         raise pickle.UnpicklingError(f'{module_name}.{global_name} is no part of an index')
+
+
+def _member_of(enumeration: Any, name: str) -> Any:
+    """A member of an Enum, and nothing else that getattr would give."""
+    if not isinstance(enumeration, EnumMeta):
+        raise pickle.UnpicklingError(f'{name} of {enumeration!r} is no part of an index')
+    return enumeration[name]
 
 
 def split_tensors(value: Any, path: str = '') -> tuple[Any, dict[str, Tensor]]:
