@@ -3,13 +3,13 @@
 import argparse
 import hashlib
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import memory_mib
 from torch.utils.data import DataLoader, Dataset
 
 from timm.data import create_reader
@@ -54,7 +54,7 @@ def main() -> None:
     found: dict[str, Any] = {
         'seconds': time.perf_counter() - before[0],
         'cpu_seconds': time.process_time() - before[1],
-        'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        'peak_mib': memory_mib('VmHWM'),
         'entries': len(reader),
     }
     digest = hashlib.sha256()

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Write the files that are made from the catalog; with --check, only say which of them are out of date."""
+"""Write the files that are made from others; with --check, only say which of them are out of date."""
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from timm import catalog  # noqa: E402  the checkout, installed or not
+from timm import catalog, data, utils  # noqa: E402  the checkout, installed or not
 from timm.models._namespace import TOOLS, family_names  # noqa: E402
 
 
@@ -24,8 +26,7 @@ def models_stub() -> str:
     for name, module in homes.items():
         if name not in functions:
             classes.setdefault(module, []).append(name)
-    for module, names in sorted({**TOOLS, **classes}.items()):
-        imports += [f'from .{module} import {name} as {name}' for name in sorted(names, key=_import_order)]
+    imports += _imports({**TOOLS, **classes})
     return '\n'.join(
         [
             '# Written by scripts/generate.py from the catalog.',
@@ -40,12 +41,31 @@ def models_stub() -> str:
     )
 
 
+def package_stub(package: ModuleType) -> str:
+    """Text of the `__init__.pyi` of a package that imports its contents at first touch."""
+    contents: dict[str, tuple[str, ...]] = vars(package)['_CONTENTS']
+    modules = [f'from . import {name} as {name}' for name in sorted(contents) if not name.startswith('_')]
+    return '\n'.join(['# Written by scripts/generate.py from __init__.py.', *modules, *_imports(contents), ''])
+
+
+def _imports(contents: Mapping[str, Iterable[str]]) -> list[str]:
+    return [
+        f'from .{module} import {name} as {name}'
+        for module, names in sorted(contents.items())
+        for name in sorted(names, key=_import_order)
+    ]
+
+
 def _import_order(name: str) -> tuple[bool, str]:
     """Classes before functions, as the import sorter has it."""
     return name[0].islower(), name
 
 
-GENERATED: dict[str, Callable[[], str]] = {'timm/models/__init__.pyi': models_stub}
+GENERATED: dict[str, Callable[[], str]] = {
+    'timm/data/__init__.pyi': partial(package_stub, data),
+    'timm/models/__init__.pyi': models_stub,
+    'timm/utils/__init__.pyi': partial(package_stub, utils),
+}
 
 
 def stale() -> list[str]:

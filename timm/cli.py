@@ -1,7 +1,7 @@
 # pyright: strict
-"""The console command `timm`: train, validate, predict, benchmark, list, info.
+"""The console command `timm`: train, validate, predict, benchmark, check, list, info.
 
-A subcommand loads what it needs and nothing else: `timm list` starts without torch.
+A subcommand loads what it needs and nothing else: `timm list` and `timm check` start without torch.
 """
 
 import argparse

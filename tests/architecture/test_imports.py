@@ -18,13 +18,14 @@ STANDARD = set(sys.stdlib_module_names)
 # Room -> what its files may import at the top, besides the standard library and the room itself.
 AT_TOP = {
     'version': set(),
+    '_lazy': set(),
     'catalog': set(),
     'layers': {'torch'},
     'convert': {'torch', 'numpy', 'timm.layers'},  # numpy reads the .npz files of JAX
     'models': {'torch', 'safetensors', 'timm.version', 'timm.catalog', 'timm.layers', 'timm.convert'},
-    'utils': {'torch', 'timm.layers', 'timm.models'},
+    'utils': {'timm._lazy', 'torch', 'timm.layers', 'timm.models'},
     'data': {
-        'torch', 'torchvision', 'numpy', 'PIL', 'timm.catalog', 'timm.utils',
+        'timm._lazy', 'torch', 'torchvision', 'numpy', 'PIL', 'timm.catalog', 'timm.utils',
         'timm.layers.helpers', 'timm.models._input',  # to_2tuple, and what a model takes: published here as well
     },
     'loss': {'torch'},

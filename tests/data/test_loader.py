@@ -20,9 +20,10 @@ from timm.data import (
     create_loader,
     create_transform,
 )
+from timm.data._damage import DamageLog
 from timm.data._decode import DamagedImageError
 from timm.data.distributed_sampler import OrderedDistributedSampler, RepeatAugSampler
-from timm.data.keyed import DamageLog, KeyedSampler, key, seeded
+from timm.data.keyed import KeyedSampler, key, seeded
 from timm.data.loader import MultiEpochsDataLoader, PrefetchLoader, adapt_to_chs, fast_collate
 
 CPU = torch.device('cpu')

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import warnings
@@ -74,32 +75,72 @@ def report_of(file):
     return [json.loads(line) for line in file.read_text(encoding='utf-8').splitlines()]
 
 
-RUN = """
-import json, resource, sys
+PEAK_SO_FAR = """
+import re
+def peak():  # of this process alone: getrusage would count that of the one which started it as well
+    with open('/proc/self/status') as file:
+        return 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', file.read())[1])
+"""
+LOAD = f"""
+import json, sys
 from timm.data import KeyedDataset, create_dataset, create_loader
+{PEAK_SO_FAR}
 root, report, extensions = sys.argv[1:]
 dataset = KeyedDataset(create_dataset('', root, input_key=extensions), damaged='report', report=report)
 loader = create_loader(dataset, (3, 32, 32), batch_size=8, use_prefetcher=False, num_workers=0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 count = sum(len(target) for _, target in loader)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({'count': count, 'growth': 1024 * (after - before)}))
+print(json.dumps({{'count': count, 'growth': peak() - before}}))
 """
+CHECK = f"""
+import json, sys
+from timm.cli import main
+{PEAK_SO_FAR}
+root, report, extensions = sys.argv[1:]
+code = main(['check', root, '--report', report, '--input-key', extensions])
+print(json.dumps({{'code': code, 'peak': peak(), 'torch': 'torch' in sys.modules}}))
+"""
+on_linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='memory is read from /proc')
 
 
-def test_a_pass_over_all_reports_the_planted_ones_in_little_memory(planted, tmp_path):
-    """The limit is on what reading adds: the import of a torch built for accelerators alone may take more."""
+def read_all(script, root, report):
+    command = [sys.executable, '-W', 'ignore', '-c', script, str(root), str(report), EXTENSIONS]
+    return subprocess.run(command, capture_output=True, text=True, errors='replace', check=True)
+
+
+def check_report(report, root, bad):
+    lines = report_of(report)
+    assert sorted(line['path'] for line in lines) == sorted(str(root / 'class' / name) for name in bad)
+    assert all(line['cause'] and line['replacement'] is None for line in lines)
+
+
+@on_linux
+def test_loading_all_reports_the_planted_ones_in_little_memory(planted, tmp_path):
+    """The limit is on what loading adds: the import of a torch built for accelerators alone may take more."""
     root, good, bad = planted
-    command = [sys.executable, '-W', 'ignore', '-c', RUN, str(root), str(tmp_path / 'report'), EXTENSIONS]
-    done = subprocess.run(command, capture_output=True, text=True, errors='replace', check=True)
+    done = read_all(LOAD, root, tmp_path / 'report')
     found = json.loads(done.stdout)
     assert found['count'] == len(good)
     assert found['growth'] < PEAK
-    lines = report_of(tmp_path / 'report')
-    assert sorted(line['path'] for line in lines) == sorted(str(root / 'class' / name) for name in bad)
-    assert all(line['cause'] and line['replacement'] is None for line in lines)
+    check_report(tmp_path / 'report', root, bad)
     assert 'Left out' in done.stderr
     assert 'class/up' in done.stderr
+
+
+@on_linux
+def test_checking_all_reports_the_planted_ones_in_little_memory(planted, tmp_path):
+    """The limit is on the whole process, which needs no torch."""
+    root, good, bad = planted
+    done = read_all(CHECK, root, tmp_path / 'report')
+    summary, found = (
+        json.loads(part) for part in re.fullmatch(r'--result\n(\{.*?\})\n(.*)', done.stdout, re.DOTALL).groups()
+    )
+    assert summary == {'images': len(good) + len(bad), 'damaged': len(bad), 'report': str(tmp_path / 'report')}
+    assert found['code'] == 4
+    assert not found['torch']
+    assert found['peak'] < PEAK
+    check_report(tmp_path / 'report', root, bad)
+    assert f'{len(bad)} of {len(good) + len(bad)} images' in done.stderr
 
 
 def test_workers_report_the_same(planted, tmp_path, pil_warns_once_more):

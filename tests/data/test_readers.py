@@ -3,7 +3,10 @@
 import io
 import os
 import pickle
+import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pictures import make_folder, make_tar, picture
@@ -158,6 +161,24 @@ def nested(tmp_path):
         make_tar(tmp_path / 'tars' / f'{name}.tar', f'{folder}/{name}')
     make_tar(tmp_path / 'all.tar', tmp_path / 'tars')
     return tmp_path
+
+
+@pytest.mark.parametrize('system', ['with pread', 'without'])
+def test_threads_may_share_a_tar_reader(folder, tmp_path, monkeypatch, system):
+    if system == 'without':
+        monkeypatch.delattr(os, 'pread', raising=False)
+    make_tar(tmp_path / 'images.tar', folder)
+    expected = [Path(folder, name).read_bytes() for name in NAMES]
+    reader = create_reader('', tmp_path / 'images.tar')
+    places = [i % len(NAMES) for i in range(3000)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda i: reader[i][0].read(), places))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [expected[i] for i in places]
 
 
 @pytest.mark.parametrize('place', ['tars', 'all.tar'])

@@ -7,8 +7,9 @@ from typing import Any, BinaryIO
 from torch.utils.data import Dataset, IterableDataset
 
 from ._compose import Compose
+from ._damage import DamageLog
 from ._decode import DamagedImageError, ImageRules, decode
-from .keyed import DamageLog, key, seed_host
+from .keyed import key, seed_host
 from .readers import create_reader
 from .readers.reader import Reader
 

@@ -7,24 +7,21 @@ cannot be read are handled here as well, since what takes their place has to be 
 
 import copy
 import hashlib
-import json
-import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from ._damage import DamagedSample, DamageLog, Policy
 from ._decode import DamagedImageError
 from ._threads import ThreadLoader
 
 __all__ = [
-    'DamageLog',
-    'DamagedSample',
     'KeyedDataset',
     'KeyedLoader',
     'KeyedSampler',
@@ -35,9 +32,6 @@ __all__ = [
     'seeded',
 ]
 
-_logger = logging.getLogger(__name__)
-
-Policy = Literal['raise', 'skip', 'report']
 _MAX_REPLACEMENTS = 100
 
 
@@ -87,61 +81,6 @@ class SampleKey(NamedTuple):
     position: int
     index: int
     choice: int | None = None
-
-
-class DamagedSample(NamedTuple):
-    """A sample that could not be read; `replacement` is the index of the one that took its place, if one did."""
-
-    path: str
-    cause: str
-    epoch: int
-    index: int
-    replacement: int | None
-
-
-class DamageLog:
-    """What happens to samples that cannot be read, and which they were.
-
-    Args:
-        policy: 'raise' stops at the first; 'skip' goes on, counts them and warns of each file once; 'report' also
-            writes a line of JSON for each file to `file`.
-
-    Attributes:
-        count: Damaged samples met so far.
-        causes: Path -> cause of each damaged file.
-        left_out: Indices of those whose place nothing has taken.
-    """
-
-    def __init__(self, policy: Policy = 'raise', file: str | Path | None = None) -> None:
-        if policy not in get_args(Policy):
-            raise ValueError(f'damaged images can be met with {", ".join(get_args(Policy))}, got {policy!r}')
-        if (policy == 'report') != (file is not None):
-            raise ValueError("policy 'report' needs the file to write to, and no other policy takes one")
-        self.policy = policy
-        self.file = Path(file) if file is not None else None
-        self.count = 0
-        self.causes: dict[str, str] = {}
-        self.left_out: set[int] = set()
-
-    def add(self, samples: Sequence[DamagedSample]) -> None:
-        """Take note of damaged samples.
-
-        Raises:
-            DamagedImageError: The policy is to stop.
-        """
-        for sample in samples:
-            if self.policy == 'raise':
-                raise DamagedImageError(sample.path, sample.cause)
-            self.count += 1
-            if sample.replacement is None:
-                self.left_out.add(sample.index)
-            if sample.path in self.causes:
-                continue
-            self.causes[sample.path] = sample.cause
-            _logger.warning('Left out %r: %s', sample.path, sample.cause)
-            if self.file is not None:
-                with self.file.open('a', encoding='utf-8') as lines:
-                    lines.write(json.dumps(sample._asdict()) + '\n')
 
 
 class KeyedBatch(list[Any]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from .check_options import CheckOptions
 from .command_line import parse
 from .exits import EXIT_CODES, exit_code
 from .flags import in_vain
@@ -46,6 +47,7 @@ COMMANDS = {
     'validate': Command(ValidateOptions, 'validation', 'Measure the accuracy of one model, or of many, on a dataset.'),
     'predict': Command(InferenceOptions, 'inference', 'Predict the classes of the images in a folder.'),
     'benchmark': Command(BenchmarkOptions, 'benchmark', 'Measure the speed of models, and count what they compute.'),
+    'check': Command(CheckOptions, 'check_images', 'Read every image of a folder, and name those that cannot be read.'),
 }
 
 

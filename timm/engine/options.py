@@ -47,7 +47,7 @@ class DataOptions:
     dataset_download: bool = flag(False, 'let the dataset be downloaded where its kind can')
     class_map: str = flag('', 'file that maps class names to indices')
     input_img_mode: str | None = flag(None, 'PIL mode of the images; by default RGB for 3 channels, else L')
-    input_key: str | None = flag(None, 'field of a sample that holds the image')
+    input_key: str | None = flag(None, 'field of a sample that holds the image; of a folder, the extensions: .jpg;.png')
     target_key: str | None = flag(None, 'field of a sample that holds the label')
     dataset_trust_remote_code: bool = flag(False, 'let datasets of the hub run their own code')
     bad_images: str = flag('raise', 'what cannot be read: raise stops, skip goes on, FILE.jsonl also lists it there')

@@ -1,7 +1,6 @@
 """Tools for models and training runs; each part is imported when it is first used."""
 
-import importlib
-from typing import Any
+from timm._lazy import lazy
 
 _CONTENTS = {
     'agc': ('adaptive_clip_grad',),
@@ -28,20 +27,4 @@ _CONTENTS = {
     'random': ('random_seed',),
     'summary': ('get_outdir', 'trim_summary', 'update_summary'),
 }
-_HOMES = {name: module for module, names in _CONTENTS.items() for name in names}
-
-__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _CONTENTS:
-        return importlib.import_module(f'{__name__}.{name}')
-    if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_CONTENTS})
+__getattr__, __dir__, __all__ = lazy(__name__, _CONTENTS)  # pyright: ignore[reportUnsupportedDunderAll]

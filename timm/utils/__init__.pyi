@@ -1,5 +1,4 @@
-"""What timm.utils offers, for tools that read code."""
-
+# Written by scripts/generate.py from __init__.py.
 from . import agc as agc
 from . import attention_extract as attention_extract
 from . import checkpoint_saver as checkpoint_saver

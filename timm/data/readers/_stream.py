@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import torch.distributed as dist
 from torch.utils.data import get_worker_info
 
+from timm.data._damage import DamagedSample, DamageLog
 from timm.data._decode import DamagedImageError
-from timm.data.keyed import DamagedSample, DamageLog, key
+from timm.data.keyed import key
 
 from ._names import base_of
 from .reader import Reader

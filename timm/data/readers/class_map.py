@@ -6,9 +6,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 __all__ = ['load_class_map', 'remap_dense_target', 'remap_labels', 'remap_target']
 
 Names = Mapping[int, str] | None
@@ -64,15 +61,17 @@ def remap_labels(label: Any, class_to_idx: Mapping[Any, int], source_names: Name
     """The class index of a label, or the list of those of several.
 
     Args:
+        label: As datasets give it: plain, in a list, or as an array or tensor of any number of dimensions.
         class_to_idx: Labels to indices.
         source_names: Name of each index of the dataset: a number that the map does not have is looked up by its name.
 
     Raises:
         KeyError: The map has neither the label nor its name.
     """
-    if isinstance(label, list | tuple) or (isinstance(label, np.ndarray | Tensor) and label.ndim):
+    dimensions = getattr(label, 'ndim', None)
+    if isinstance(label, list | tuple) or dimensions:
         return [remap_labels(item, class_to_idx, source_names) for item in label]
-    if isinstance(label, np.ndarray | Tensor):
+    if dimensions == 0:
         label = label.item()
     if label in class_to_idx:
         return class_to_idx[label]

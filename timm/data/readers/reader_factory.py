@@ -1,21 +1,18 @@
 """Readers by name."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .reader import Reader
-from .reader_hfds import ReaderHfds
-from .reader_hfids import ReaderHfids
 from .reader_image_folder import ReaderImageFolder
 from .reader_image_in_tar import ReaderImageInTar
-from .reader_tfds import ReaderTfds
-from .reader_wds import ReaderWds
 
 __all__ = ['create_reader', 'split_kind']
 
-# Kinds of dataset with a reader of their own, which imports its package when it is made.
-_READERS: dict[str, Any] = {'hfds': ReaderHfds, 'hfids': ReaderHfids, 'tfds': ReaderTfds, 'wds': ReaderWds}
+# Kinds of dataset with a reader of their own. Streams need torch to know their share, folders and tar files do not.
+_READERS = {'hfds': 'ReaderHfds', 'hfids': 'ReaderHfids', 'tfds': 'ReaderTfds', 'wds': 'ReaderWds'}
 
 
 def create_reader(name: str, root: str | Path | None = None, split: str = 'train', **kwargs: Any) -> Reader:
@@ -39,7 +36,8 @@ def create_reader(name: str, root: str | Path | None = None, split: str = 'train
     if kind == 'torch':
         raise ValueError(f'{name!r} is a dataset of torchvision and has no reader: use create_dataset({name!r}, ...)')
     if kind:
-        return _READERS[kind](name=rest, root=root, split=split, **_known_to(kind, given))
+        reader = getattr(import_module(f'{__package__}.reader_{kind}'), _READERS[kind])
+        return reader(name=rest, root=root, split=split, **_known_to(kind, given))
     if root is None:
         raise ValueError(f'reader {name!r} needs a root: the folder or .tar file that holds the images')
     path = os.fspath(root)

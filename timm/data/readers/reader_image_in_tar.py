@@ -2,6 +2,7 @@
 
 import io
 import os
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,8 @@ __all__ = ['ReaderImageInTar', 'TarState', 'extract_tarinfos']
 # The suffix of index files that other versions write beside a tar. They are pickles: neither read nor written here.
 CACHE_FILENAME_SUFFIX = '_tarinfos.pickle'
 
+_POSITION = threading.Lock()
+
 
 class TarState:
     """The open handle of one tar file, and the process that opened it."""
@@ -31,7 +34,7 @@ class TarState:
         self.ti = ti
 
     def reset(self) -> None:
-        """Forget the handle, as a forked worker has to: parent and child would share its position."""
+        """Forget the handle."""
         self.tf = None
         self.ti = None
 
@@ -130,12 +133,12 @@ class ReaderImageInTar(Reader):
         return source, int(self.targets[index])
 
     def _handle(self, path: str) -> BinaryIO:
-        state = self.tar_state.setdefault(path, TarState())
-        if state.ti != os.getpid():
-            state.reset()
-        if state.tf is None:
-            state.tf = Path(path).open('rb', buffering=0)  # noqa: SIM115 - kept for the next read
-            state.ti = os.getpid()
+        state = self.tar_state.get(path)
+        if state is None or state.tf is None or state.ti != os.getpid():
+            # Whole before others see it: of two threads that come here at once, each has a handle that works.
+            state = TarState(Path(path).open('rb', buffering=0), os.getpid())  # noqa: SIM115 - kept for the next read
+            self.tar_state[path] = state
+        assert state.tf is not None
         return state.tf
 
     def __getstate__(self) -> dict[str, object]:
@@ -156,8 +159,12 @@ class ReaderImageInTar(Reader):
 
 
 def _read(file: BinaryIO, member: TarMember) -> bytes:
-    file.seek(member.offset)
-    data = file.read(member.size)
+    if hasattr(os, 'pread'):  # which moves no position that other threads go by
+        data = os.pread(file.fileno(), member.size, member.offset)
+    else:
+        with _POSITION:
+            file.seek(member.offset)
+            data = file.read(member.size)
     if len(data) != member.size:
         raise DamagedImageError(member.name, f'{member.tar!r} is cut off')
     return data
