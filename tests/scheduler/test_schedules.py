@@ -227,6 +227,16 @@ def test_reciprocal_square_root_falls_before_the_decay():
         assert rates(optimizer) == pytest.approx([rate])
 
 
+@pytest.mark.parametrize(('prefix', 'length'), [(False, 95), (True, 100)])
+@pytest.mark.parametrize('updates', [0, 10])
+def test_a_final_decay_may_be_a_share_of_the_epochs_after_the_warm_up(prefix, length, updates):
+    given = dict(num_epochs=100, warmup_epochs=5, warmup_prefix=prefix)
+    given |= dict(step_on_epochs=not updates, updates_per_epoch=updates)
+    for decay_epochs, expected in ((20, 20), (20 / length, 20), (0.1, length / 10), (None, length / 5)):
+        scheduler, _ = create_scheduler_v2(make_optimizer(), 'wsd', decay_epochs=decay_epochs, **given)
+        assert scheduler.decay_t == round(expected * (updates or 1))
+
+
 def test_plateau_drops_when_the_metric_stands_still():
     optimizer = make_optimizer({}, {'lr_scale': 0.5})
     scheduler = PlateauLRScheduler(optimizer, decay_rate=0.5, patience_t=1, mode='max', lr_min=0.02)

@@ -167,6 +167,24 @@ def test_unused_task_state_is_mentioned(model, caplog):
     assert 'teacher' in caplog.text
 
 
+def test_device_and_precision_follow_the_weights(model):
+    task = ClassificationTask(model, device='cpu', verbose=False)
+    outer = nn.Sequential(task)
+    for convert, expected in (
+        (lambda: task.to(torch.float64), torch.float64),
+        (lambda: task.to('cpu', memory_format=torch.channels_last), torch.float64),
+        (lambda: task.half(), torch.float16),
+        (lambda: outer.bfloat16(), torch.bfloat16),
+    ):
+        convert()
+        assert task.dtype == next(task.parameters()).dtype == expected
+    with pytest.raises(TypeError):
+        task.to(torch.int64)
+    assert task.dtype == torch.bfloat16
+    assert task.to('meta').device == next(task.parameters()).device == torch.device('meta')
+    assert task.dtype == torch.bfloat16
+
+
 def test_the_base_says_what_is_missing(batch, caplog):
     task = TrainingTask(device='cpu')
     with pytest.raises(NotImplementedError, match='forward'):

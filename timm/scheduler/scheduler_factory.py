@@ -27,7 +27,7 @@ class Plan:
     """The arguments of `create_scheduler_v2`, and the times that follow from them in the schedule's own unit."""
 
     num_epochs: int
-    decay_epochs: int | None
+    decay_epochs: float | None
     decay_milestones: Sequence[int]
     cooldown_epochs: int
     patience_epochs: int
@@ -68,9 +68,15 @@ class Plan:
         return self.num_epochs * self.unit
 
     @property
-    def decay_t(self) -> int:
-        """Time between drops, or of the final decay."""
+    def decay_t(self) -> float:
+        """Time between drops."""
         return (DECAY_EPOCHS if self.decay_epochs is None else self.decay_epochs) * self.unit
+
+    def final_decay_t(self, length: int) -> int:
+        """Time of the final decay, of a stretch so long; fewer epochs than one are a share of it."""
+        if self.decay_epochs is None:
+            return max(1, round(length * WSD_DECAY_SHARE))
+        return round(self.decay_epochs * (length if 0 < self.decay_epochs < 1 else self.unit))
 
     def noise_args(self) -> dict[str, Any]:
         """When and how strong the noise is; `noise` counts in shares of all epochs."""
@@ -170,7 +176,7 @@ def _plateau(optimizer: Optimizer, plan: Plan) -> Made:
 def _stable_then_decay(optimizer: Optimizer, plan: Plan, stable_fn: str, decay_fn: str) -> Made:
     warmup_args = plan.warmup_args()
     length = plan.t_initial - (0 if warmup_args.pop('warmup_prefix') else warmup_args['warmup_t'])
-    decay_t = max(1, round(length * WSD_DECAY_SHARE)) if plan.decay_epochs is None else plan.decay_t
+    decay_t = plan.final_decay_t(length)
     if not 0 < decay_t <= length:
         raise ValueError(
             f'decay_epochs={plan.decay_epochs} does not fit: {plan.num_epochs} epochs with '
@@ -215,7 +221,7 @@ def create_scheduler_v2(
     optimizer: Optimizer,
     sched: str = 'cosine',
     num_epochs: int = 300,
-    decay_epochs: int | None = None,
+    decay_epochs: float | None = None,
     decay_milestones: Sequence[int] = (90, 180, 270),
     cooldown_epochs: int = 0,
     patience_epochs: int = 10,
@@ -243,7 +249,8 @@ def create_scheduler_v2(
     Args:
         sched: 'cosine', 'tanh', 'poly' (with cycles), 'step', 'multistep', 'constant', 'plateau', 'wsd' (warm-up,
             stable, decay), 'rsqrt' (reciprocal square root, then decay), or 'none' for no schedule.
-        decay_epochs: Epochs between drops (step; None is 90) or of the final decay (wsd, rsqrt; None is a fifth).
+        decay_epochs: Epochs between drops (step; None is 90), or of the final decay (wsd, rsqrt): below 1 it is a share
+            of the epochs after the warm-up, None a fifth of them.
         decay_milestones: Epochs of the drops (multistep).
         cooldown_epochs: Epochs at the lowest rate after the schedule has ended (cosine, tanh, poly, wsd, rsqrt).
         patience_epochs: Epochs without a better metric before a drop (plateau).

@@ -26,8 +26,8 @@ class TrainingTask(nn.Module):
     Whatever else a subclass keeps in a checkpoint goes through `get_task_state` and `load_task_state`.
 
     Args:
-        device: Where losses and evaluators work; None is the GPU if there is one.
-        dtype: Of the inputs, for subclasses that make some; nothing is converted.
+        device: Where losses and evaluators work; None is the GPU if there is one. It follows when the task is moved.
+        dtype: Of the inputs, for subclasses that make some; nothing is converted. It follows, too.
         verbose: Log what is trained.
     """
 
@@ -47,6 +47,13 @@ class TrainingTask(nn.Module):
         self.trainable_module = None
         self.trainable_module_ema = None
         self._compiled_ema: Any = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        # What moves or converts all tensors, by whichever method, does the same to one that has nothing in it.
+        probe = fn(torch.empty(0, device=self.device, dtype=self.dtype))
+        self.device, self.dtype = probe.device, probe.dtype
+        return self
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """`loss`, the model's `output`, and what else a subclass reports."""

@@ -149,6 +149,18 @@ def _average(ema: nn.Module, model: nn.Module, decay: float, device: torch.devic
         mean.copy_(value)
 
 
+def _lerp_stochastic_round_bf16_(
+    means: list[Tensor], values: list[Tensor], weight: float, generator: torch.Generator | None = None
+) -> None:
+    """Move bfloat16 means towards values: in float32, then down by random bits below the last one and a cut."""
+    for mean, value in zip(means, values, strict=True):
+        exact = torch.lerp(mean.float(), value.float(), weight)
+        bits = exact.view(torch.int32)
+        noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generator)
+        rounded = ((bits + noise) & -(1 << 16)).view(torch.float32)
+        mean.copy_(torch.where(exact.isfinite(), rounded, exact))
+
+
 class ModelEmaV3(nn.Module):
     """The third generation: with warm-up, on lists of tensors, and exact in bfloat16 on the average.
 
@@ -246,10 +258,15 @@ class ModelEmaV3(nn.Module):
         if weight >= 1:
             self._copy(pairs)
             return
-        rounded = [pair for pair in pairs if self.stochastic_rounding and pair[0].dtype == torch.bfloat16]
-        if rounded:
-            self._lerp_rounded(rounded, weight)
+        if self.stochastic_rounding:
+            coarse = [pair for pair in pairs if pair[0].dtype == torch.bfloat16]
             pairs = [pair for pair in pairs if pair[0].dtype != torch.bfloat16]
+            for device in dict.fromkeys(mean.device for mean, _ in coarse):
+                generator = torch.Generator(device).manual_seed(self.stochastic_rounding_seed + self._roundings)
+                there = [pair for pair in coarse if pair[0].device == device]
+                means, values = map(list, zip(*there, strict=True))
+                _lerp_stochastic_round_bf16_(means, values, weight, generator)
+            self._roundings += bool(coarse)
         if not pairs:
             return
         means = [mean for mean, _ in pairs]
@@ -259,22 +276,6 @@ class ModelEmaV3(nn.Module):
         else:
             for mean, value in zip(means, values, strict=True):
                 mean.lerp_(value, weight)
-
-    def _lerp_rounded(self, pairs: list[tuple[Tensor, Tensor]], weight: float) -> None:
-        """`_lerp` in float32, then down to bfloat16 by adding random bits below its last one and cutting off."""
-        generators: dict[torch.device, torch.Generator] = {}
-        for mean, value in pairs:
-            if mean.device not in generators:
-                seed = self.stochastic_rounding_seed + self._roundings
-                generators[mean.device] = torch.Generator(mean.device).manual_seed(seed)
-            exact = torch.lerp(mean.float(), value.float(), weight)
-            bits = exact.view(torch.int32)
-            noise = torch.randint(
-                0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generators[mean.device]
-            )
-            rounded = ((bits + noise) & -(1 << 16)).view(torch.float32)
-            mean.copy_(torch.where(exact.isfinite(), rounded, exact))
-        self._roundings += 1
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
