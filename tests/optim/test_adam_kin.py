@@ -529,7 +529,7 @@ def test_the_function_of_adopt_looks_at_counts_where_nobody_names_first_steps():
     assert_close(params, [w, w - LR * 0.1 * g.sign() / 2])
     assert_close(v, [g * g, 0.99 * 4 * g * g + 0.01 * g * g])
     assert [step.item() for step in steps] == [1, 6]
-    for name in ('grad_scale', 'found_inf', 'has_complex'):
+    for name in ('grad_scale', 'found_inf'):
         args_beside: dict[str, Any] = {**args, name: torch.ones(())}
         with pytest.raises(ValueError, match='not supported'):
             adopt(*lists, **args_beside)

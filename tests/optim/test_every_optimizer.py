@@ -80,6 +80,62 @@ def test_parameters_without_gradient_stay_and_may_join_later(name):
         p.grad = None
 
 
+@every
+def test_a_step_without_any_gradient_changes_nothing(name):
+    params = [nn.Parameter(torch.full(shape, 0.5)) for shape in ((4, 3), (3,))]
+    make(name, params).step()
+    assert all(torch.equal(p.detach(), torch.full(p.shape, 0.5)) for p in params)
+
+
+@pytest.mark.parametrize('name', FIRST_ORDER)
+@pytest.mark.filterwarnings('ignore:Using backward')
+def test_a_group_without_gradients_is_no_obstacle_to_another(name):
+    frozen, trained, alone = (nn.Parameter(torch.full((4, 3), 0.5)) for _ in range(3))
+    both, one = make(name, [{'params': [frozen]}, {'params': [trained]}]), make(name, [alone])
+    for _ in range(3):
+        differentiate([trained], trained.square().sum())
+        differentiate([alone], alone.square().sum())
+        for optimizer in (both, one):
+            torch.manual_seed(0)  # some rules draw
+            optimizer.step()
+    assert torch.equal(frozen.detach(), torch.full((4, 3), 0.5))
+    torch.testing.assert_close(trained, alone)
+    trained.grad = alone.grad = None
+
+
+@pytest.mark.parametrize('name', FIRST_ORDER)
+def test_a_rate_in_a_tensor_is_that_rate(name):
+    ends = []
+    for as_tensor in (False, True):
+        torch.manual_seed(0)
+        problem = Problem(torch.float32)
+        rate = torch.tensor(0.02)
+        optimizer = create_optimizer_v2(problem, opt=name, lr=rate if as_tensor else 0.02, weight_decay=0.1)
+        for lr in (0.02, 0.01, 0.0, 0.0, 0.005):
+            rate.fill_(lr)
+            for group in optimizer.param_groups:
+                group['lr'] = rate if as_tensor else lr
+            train(problem, optimizer, 1)
+        ends.append(weights(problem))
+    torch.testing.assert_close(*ends)
+
+
+@pytest.mark.parametrize('name', FIRST_ORDER)
+def test_a_state_of_float32_serves_weights_of_float64(name):
+    torch.manual_seed(0)
+    problem = Problem(torch.float32)
+    optimizer = create_optimizer_v2(problem, opt=name, lr=0.02, weight_decay=0.1)
+    train(problem, optimizer, 3)
+    wider = Problem(torch.float64)
+    wider.load_state_dict(problem.state_dict())
+    other = create_optimizer_v2(wider, opt=name, lr=0.02, weight_decay=0.1)
+    other.load_state_dict(optimizer.state_dict())
+    before = weights(wider).clone()
+    train(wider, other, 3)
+    assert weights(wider).isfinite().all()
+    assert not torch.equal(weights(wider), before)
+
+
 @pytest.mark.parametrize('name', FIRST_ORDER)
 def test_bfloat16_weights_stay_so_and_learn(name):
     torch.manual_seed(0)
@@ -172,10 +228,33 @@ def test_gradients_a_rule_cannot_take_are_refused(name):
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match=r'dense gradients.*sparse=False'):
         make(name, table.parameters()).step()
-    p = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
-    p.grad = torch.ones_like(p)
-    with pytest.raises(RuntimeError, match='view_as_real'):
-        make(name, [p]).step()
+    if not get_optimizer_info(name).opt_class.takes_complex:
+        p = nn.Parameter(torch.ones(2, 2, dtype=torch.complex64))
+        p.grad = torch.ones_like(p)
+        with pytest.raises(RuntimeError, match='view_as_real'):
+            make(name, [p]).step()
+
+
+@pytest.mark.parametrize('name', [name for name in OURS if get_optimizer_info(name).opt_class.takes_complex])
+@pytest.mark.parametrize('foreach', [None, False, True])
+def test_complex_weights_are_pairs_of_real_ones(name, foreach):
+    start = torch.complex(torch.linspace(-1, 1, 12).view(4, 3), torch.linspace(2, -1, 12).view(4, 3))
+    whole, pairs = nn.Parameter(start.clone()), nn.Parameter(torch.view_as_real(start).clone())
+    of_whole, of_pairs = make(name, [whole], foreach=foreach), make(name, [pairs], foreach=foreach)
+    for step in range(3):
+        whole.grad = start.conj() * (step - 1.5)
+        pairs.grad = torch.view_as_real(whole.grad.resolve_conj()).clone()
+        of_whole.step()
+        of_pairs.step()
+    torch.testing.assert_close(torch.view_as_real(whole.detach()), pairs.detach())
+
+
+@pytest.mark.parametrize(
+    'name', [n for n in OURS if (get_optimizer_info(n).defaults or {}).get('corrected_weight_decay')]
+)
+def test_a_decay_that_is_a_share_of_the_largest_rate_needs_one(name):
+    with pytest.raises(ValueError, match=r'lr=0\.0 .*largest rate'):
+        make(name, [nn.Parameter(torch.ones(2, 2))], lr=0.0)
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ def muon_path(w, grads, lr, weight_decay=0.0, momentum=0.95, nesterov=False, **c
         update, shape = orthogonal(momentum * m + (1 - momentum) * grad if nesterov else m, conv_mode)
         rows, cols = shape[-2:]
         ratio = {'match_rms_adamw': 0.04 * max(rows, cols), 'original': max(1, rows / cols), 'rms_to_rms': rows / cols}
+        ratio[None] = 1.0
         rate = lr * math.sqrt(ratio[scale_by])
         if len(shape) == 3 and choices.get('normalize_spatial', True):
             rate /= math.sqrt(shape[0])
@@ -63,8 +64,8 @@ def muon_path(w, grads, lr, weight_decay=0.0, momentum=0.95, nesterov=False, **c
 
 
 def adamuon_path(w, grads, lr, weight_decay=0.0, momentum=0.95, nesterov=False, betas=(0.9, 0.95), **choices):
-    """Algorithm 1 of arXiv:2507.11005; for 'rms_to_rms' with a corrected second moment instead of a norm."""
-    matches = choices.get('adjust_lr_fn', 'match_rms_adamw') == 'match_rms_adamw'
+    """Algorithm 1 of arXiv:2507.11005; for other rates with a corrected second moment instead of a norm."""
+    scale_by = choices.get('adjust_lr_fn', 'match_rms_adamw')
     m, v = torch.zeros_like(w), torch.zeros_like(w)
     for t, grad in enumerate(grads, 1):
         m = momentum * m + (1 - momentum) * grad
@@ -72,12 +73,13 @@ def adamuon_path(w, grads, lr, weight_decay=0.0, momentum=0.95, nesterov=False, 
         update, shape = orthogonal(ahead, choices.get('conv_mode', 'flatten'))
         v = betas[1] * v + (1 - betas[1]) * update**2
         positions = shape[0] if len(shape) == 3 and choices.get('normalize_spatial', True) else 1
-        if matches:
+        if scale_by == 'match_rms_adamw':
             update = update / (v.sqrt() + 1e-7)
             update = 0.2 * math.sqrt(w.numel() / positions) * update / (update.norm() + 1e-7)
         else:
             update = update / ((v / (1 - betas[1] ** t)).sqrt() + 1e-7)
-            update = math.sqrt(shape[-2] / shape[-1] / positions) * update
+            ratio = {'rms_to_rms': shape[-2] / shape[-1], 'rsqrt_in': 1 / shape[-1], None: 1.0}
+            update = math.sqrt(ratio[scale_by] / positions) * update
         w = w - lr * weight_decay * w - lr * update
     return w
 
@@ -153,11 +155,14 @@ def test_the_norm_before_the_iteration_can_be_limited_and_shifted():
         dict(weight_decay=0.1, momentum=0.5),
         dict(nesterov=True, weight_decay=0.1),
         dict(adjust_lr_fn='rms_to_rms'),
+        dict(conv_mode='batched', adjust_lr_fn=None),
         dict(conv_mode='batched'),
         dict(conv_mode='batched', normalize_spatial=False, adjust_lr_fn='rms_to_rms'),
         dict(algo='adamuon', weight_decay=0.1),
         dict(algo='adamuon', nesterov=True, betas=(0.8, 0.9)),
         dict(algo='adamuon', adjust_lr_fn='rms_to_rms', conv_mode='batched'),
+        dict(algo='adamuon', adjust_lr_fn='rsqrt_in', conv_mode='batched'),
+        dict(algo='adamuon', adjust_lr_fn=None, weight_decay=0.1),
         dict(algo='adamuon', conv_mode='batched', normalize_spatial=False),
     ],
 )
@@ -248,6 +253,17 @@ def test_the_rate_of_the_fallback_has_an_old_name():
         optimizer = Muon([nn.Parameter(torch.zeros(5))], lr=0.04, adamw_lr=0.01)
     assert optimizer.defaults['fallback_lr_scale'] == 0.25
     assert 'adamw_lr' not in optimizer.defaults
+
+
+@pytest.mark.parametrize(('saved', 'expected'), [(0.02, 1.0), (0.01, 0.5), (None, 1.0)])
+def test_states_that_hold_the_rate_of_the_fallback_are_read(saved, expected):
+    optimizer = Muon([nn.Parameter(torch.ones(4))], lr=0.02)
+    state = optimizer.state_dict()
+    group = state['param_groups'][0]
+    del group['fallback_lr_scale']
+    group.update(lr=2e-4, initial_lr=0.02, adamw_lr=saved)  # in the middle of a warm-up
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]['fallback_lr_scale'] == pytest.approx(expected)
 
 
 def test_sharded_weights_take_the_steps_of_whole_ones():

@@ -24,12 +24,12 @@ def divide_by_root(
     Source: Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, arXiv:1804.04235,
     algorithm 2.
     """
-    squares = grads.square()
+    squares, dtype = grads.square(), moments[0][0].dtype  # moments of a saved state may be less exact than gradients
     if dims is None:
-        torch._foreach_lerp_(moments[0], list(squares.add_(eps).unbind()), weight)
+        torch._foreach_lerp_(moments[0], list(squares.add_(eps).to(dtype).unbind()), weight)
         return torch.rsqrt(stack(moments[0]), out=squares).mul_(grads)
     row_dim, col_dim = dims[0] + 1, dims[1] + 1
-    row_means, col_means = (squares.mean(dim, keepdim=True).add_(eps) for dim in (col_dim, row_dim))
+    row_means, col_means = (squares.mean(dim, keepdim=True).add_(eps).to(dtype) for dim in (col_dim, row_dim))
     for factors, means in zip(moments, (row_means, col_means), strict=True):
         torch._foreach_lerp_(factors, list(means.view(-1, *factors[0].shape).unbind()), weight)
     rows, cols = stack(moments[0]).view_as(row_means), stack(moments[1]).view_as(col_means)

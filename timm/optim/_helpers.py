@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 __all__ = [
+    'add_to_all_',
+    'as_real',
     'check_fractions',
     'check_hyperparameters',
     'complete_groups',
@@ -18,11 +20,15 @@ __all__ = [
     'evaluate',
     'gather',
     'options',
+    'peak_lr',
     'restore_dtypes',
     'rows_alike',
     'state_tensor',
     'step_counts',
 ]
+
+# Lists are not cut to the cache of a GPU here. The tests published with the original ask before they cut.
+_HAS_L2_CACHE_SIZE = False
 
 
 def _number(value: Any) -> float:
@@ -80,22 +86,29 @@ def options(group: dict[str, Any], *names: str) -> dict[str, Any]:
     }
 
 
-def gather(group: dict[str, Any], rule: str) -> tuple[list[Tensor], list[Tensor]]:
+def gather(group: dict[str, Any], rule: str, takes_complex: bool = False) -> tuple[list[Tensor], list[Tensor]]:
     """The parameters of `group` that hold a gradient, and these gradients.
 
     Raises:
-        RuntimeError: A gradient is sparse or complex; `rule` names the optimizer in the message.
+        RuntimeError: A gradient is sparse, or complex and `rule`, whose name goes into the message, does not take it.
     """
     params = [p for p in group['params'] if p.grad is not None]
     grads = [p.grad for p in params]
     for grad in grads:
         if grad.is_sparse:
             raise RuntimeError(f'{rule} needs dense gradients: build the embedding with sparse=False.')
-        if grad.is_complex():
+        if grad.is_complex() and not takes_complex:
             raise RuntimeError(
                 f'{rule} needs real parameters, not {grad.dtype}: make torch.view_as_real(...) of it the parameter.'
             )
     return params, grads
+
+
+def as_real(params: list[Tensor], *columns: list[Tensor]) -> tuple[list[Tensor], ...]:
+    """Parallel lists, those of complex parameters as views of pairs: real and imaginary part are updated each alone."""
+    if not any(param.is_complex() for param in params):
+        return params, *columns
+    return tuple([torch.view_as_real(t) if t.is_complex() else t for t in column] for column in (params, *columns))
 
 
 def rows_alike(keys: Sequence[Any]) -> dict[Any, list[int]]:
@@ -125,12 +138,18 @@ def count_tensors(states: list[dict[str, Any]], params: list[Tensor], capturable
     return [state['step'] for state in states]
 
 
+def add_to_all_(tensors: list[Tensor], amount: float) -> None:
+    """tensors += amount; of a group in which nothing holds a gradient there are none."""
+    if tensors:
+        torch._foreach_add_(tensors, amount)
+
+
 def step_counts(state_steps: list[Tensor], capturable: bool = False) -> list[Any]:
     """Count one step more in each of `state_steps`, in place, and return the counts.
 
     With `capturable` they stay on the device, as float64; else they are Python numbers.
     """
-    torch._foreach_add_(state_steps, 1)
+    add_to_all_(state_steps, 1)
     return [step.double() if capturable else step.item() for step in state_steps]
 
 
@@ -148,6 +167,18 @@ def _as_saved(loaded: Any, saved: Any, device: torch.device) -> Any:
     if isinstance(saved, list):
         return [_as_saved(*pair, device) for pair in zip(loaded, saved, strict=True)]
     return saved.to(device) if isinstance(saved, Tensor) and loaded.dtype != saved.dtype else loaded
+
+
+def peak_lr(lr: float | Tensor, corrects: bool) -> float:
+    """The learning rate that a schedule starts from: what a corrected decay, if it `corrects`, is a share of.
+
+    Raises:
+        ValueError: There can be no share of it.
+    """
+    peak = _number(lr)
+    if corrects and not peak > 0:
+        raise ValueError(f'lr={peak} is not allowed: a corrected decay is a share of the largest rate. Give that one.')
+    return peak
 
 
 def decay_scale(lr: float, max_lr: float | None) -> float:

@@ -64,6 +64,7 @@ class RuleOptimizer(Optimizer):
     """
 
     compiled = False  # set by `compile_rule`
+    takes_complex = False  # whether the rule knows `as_real`
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -73,13 +74,14 @@ class RuleOptimizer(Optimizer):
         """Update all parameters once; returns the loss when a closure computes it.
 
         Raises:
-            RuntimeError: A gradient is sparse or complex.
+            RuntimeError: A gradient is sparse, or complex and the rule does not take it.
         """
         loss = evaluate(closure)
         token = _compiling.set(self.compiled and not torch.compiler.is_compiling())
         try:
             with torch.set_grad_enabled(self.defaults.get('differentiable', False)):
-                self.update_all([(group, *gather(group, type(self).__name__)) for group in self.param_groups])
+                name, takes_complex = type(self).__name__, self.takes_complex
+                self.update_all([(group, *gather(group, name, takes_complex)) for group in self.param_groups])
         finally:
             _compiling.reset(token)
         return loss

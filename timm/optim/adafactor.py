@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._factored import divide_by_root
 from ._helpers import check_hyperparameters, restore_dtypes, state_tensor
-from ._rule import RuleOptimizer, apply_rule, cautious_
+from ._rule import RuleOptimizer, apply_rule, cautious_, in_dtype_of
 from ._stacks import root_mean_squares, same_shape, stack
 from ._types import ParamsT
 
@@ -170,16 +170,16 @@ def _adafactor(
         steps = rate if min_size is None else stack(roots).clamp(min=min_size).mul_(rate)
         if weight_decay:
             keep = 1 - weight_decay * steps
-            torch._foreach_mul_(batch, keep if isinstance(keep, float) else list(keep.unbind()))
+            torch._foreach_mul_(batch, list(keep.unbind()) if isinstance(keep, Tensor) and keep.ndim else keep)
         factors = shares.mul_(steps).view(-1, *[1] * batch[0].ndim)
         if beta1 is None and len(batch) == 1:
             batch[0].addcmul_(updates[0], factors[0], value=-1)  # one pass less
             continue
         each = list(updates.mul_(factors).unbind())
         if beta1 is not None:
-            torch._foreach_lerp_(averages, each, 1 - beta1)
-            each = averages
+            torch._foreach_lerp_(averages, in_dtype_of(averages, each), 1 - beta1)
+            each = in_dtype_of(batch, averages)
             if caution:
-                each = [average.clone() for average in averages]
+                each = [average.clone() for average in each]
                 cautious_(each, raw)
         torch._foreach_sub_(batch, each)

@@ -12,6 +12,7 @@ from ._helpers import (
     count_tensors,
     decay_scale,
     options,
+    peak_lr,
     restore_dtypes,
     state_tensor,
     step_counts,
@@ -88,7 +89,7 @@ class AdafactorBigVision(RuleOptimizer):
             unscaled_wd=unscaled_wd,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
         )
         super().__init__(params, defaults)
 

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from ._fused import add_fused_adam_
-from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor, step_counts
+from ._helpers import (
+    as_real,
+    check_hyperparameters,
+    count_tensors,
+    decay_scale,
+    options,
+    peak_lr,
+    state_tensor,
+    step_counts,
+)
 from ._rule import (
     Number,
     RuleOptimizer,
@@ -44,6 +53,8 @@ class AdamWLegacy(RuleOptimizer):
     Reddi et al., arXiv:1904.09237; the clipping is Wortsman et al., arXiv:2304.13013, section 3.3.
     """
 
+    takes_complex = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -68,7 +79,7 @@ class AdamWLegacy(RuleOptimizer):
             amsgrad=amsgrad,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             foreach=foreach,
             maximize=maximize,
             capturable=capturable,
@@ -115,6 +126,8 @@ def adamw(
         max_exp_avg_sqs: Largest second moments so far; not looked at without `amsgrad`.
         max_lr: Turns the corrected decay on.
     """
+    maxima = max_exp_avg_sqs if amsgrad else []
+    params, grads, exp_avgs, exp_avg_sqs, maxima = as_real(params, grads, exp_avgs, exp_avg_sqs, maxima)
     counts = step_counts(state_steps, capturable)
     # Both bias corrections in one factor and one floor: m / bc1 / (sqrt(v / bc2) + eps), times sqrt(bc2) above and
     # below the line.
@@ -122,11 +135,10 @@ def adamw(
     factors = [-lr * root / (1 - beta1**count) for root, count in zip(roots, counts, strict=True)]
     floors = [eps * root for root in roots]
     limits = [None if clipping_threshold is None else clipping_threshold / root for root in roots]
-    maxima = max_exp_avg_sqs if amsgrad else [None] * len(params)
     apply_rule(
         _adamw,
         foreach,
-        *(params, grads, exp_avgs, exp_avg_sqs, maxima, factors, floors, limits),
+        *(params, grads, exp_avgs, exp_avg_sqs, maxima or [None] * len(params), factors, floors, limits),
         changing=dict(keep=1 - weight_decay * decay_scale(lr, max_lr)),
         amsgrad=amsgrad,
         beta1=beta1,

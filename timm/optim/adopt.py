@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from ._helpers import (
+    as_real,
     check_hyperparameters,
     count_tensors,
     decay_scale,
     options,
+    peak_lr,
     rows_alike,
     state_tensor,
     step_counts,
@@ -42,6 +44,8 @@ class Adopt(RuleOptimizer):
     arXiv:2411.02853, algorithm 2.
     """
 
+    takes_complex = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -68,7 +72,7 @@ class Adopt(RuleOptimizer):
             clip_exp=clip_exp,
             decoupled=decoupled,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             caution=caution,
             maximize=maximize,
             foreach=foreach,
@@ -110,7 +114,7 @@ def adopt(
     differentiable: bool = False,
     grad_scale: Tensor | None = None,
     found_inf: Tensor | None = None,
-    has_complex: bool = False,
+    has_complex: bool = False,  # noqa: ARG001 (published)
     first_steps: list[bool] | None = None,
     *,
     beta1: float,
@@ -129,15 +133,16 @@ def adopt(
     Args:
         grad_scale: Must be None: gradients come unscaled.
         found_inf: Must be None.
-        has_complex: Must not be True.
+        has_complex: Need not be said: it is looked for.
         first_steps: Which parameters take their first step; None looks at their counts.
         max_lr: Turns the corrected decay on.
 
     Raises:
         ValueError: One of the arguments for which there is no rule is given.
     """
-    if grad_scale is not None or found_inf is not None or has_complex:
-        raise ValueError('grad_scale, found_inf and has_complex are not supported: pass real, unscaled gradients.')
+    if grad_scale is not None or found_inf is not None:
+        raise ValueError('grad_scale and found_inf are not supported: pass unscaled gradients.')
+    params, grads, exp_avgs, exp_avg_sqs = as_real(params, grads, exp_avgs, exp_avg_sqs)
     if first_steps is None:
         first_steps = [not step for step in state_steps]
     counts = step_counts(state_steps, capturable)

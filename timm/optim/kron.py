@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _kron_factors as kron_factors
-from ._helpers import check_fractions, check_hyperparameters, decay_scale, options, restore_dtypes
+from ._helpers import check_fractions, check_hyperparameters, decay_scale, options, peak_lr, restore_dtypes
 from ._rule import RuleOptimizer, add_scaled_, apply_rule, scale_
 from ._stacks import root_mean_squares, same_shape, stack
 from ._types import ParamsT
@@ -142,7 +142,7 @@ class Kron(RuleOptimizer):
             precond_dtype=precond_dtype,
             decoupled_decay=decoupled_decay,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             flatten=flatten,
             flatten_start_dim=flatten_start_dim,
             flatten_end_dim=flatten_end_dim,

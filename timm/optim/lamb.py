@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._fused import add_fused_adam_
-from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
+from ._helpers import check_hyperparameters, decay_scale, options, peak_lr, state_tensor
 from ._rule import Number, RuleOptimizer, add_ratio_, add_scaled_, apply_rule, cautious_, fuses, scale_, shift_
 from ._types import ParamsT
 
@@ -69,7 +69,7 @@ class Lamb(RuleOptimizer):
             caution=caution,
             decoupled_decay=decoupled_decay,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             foreach=foreach,
         )
         super().__init__(params, defaults)

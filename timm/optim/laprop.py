@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from ._helpers import (
+    add_to_all_,
+    as_real,
     check_hyperparameters,
     count_tensors,
     decay_scale,
     options,
+    peak_lr,
     restore_dtypes,
     rows_alike,
     state_tensor,
@@ -38,6 +41,8 @@ class LaProp(RuleOptimizer):
     Source: Ziyin, Wang and Ueda, LaProp: Separating Momentum and Adaptivity in Adam, arXiv:2002.04839, algorithm 1.
     """
 
+    takes_complex = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -57,23 +62,23 @@ class LaProp(RuleOptimizer):
             weight_decay=weight_decay,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             foreach=foreach,
         )
         super().__init__(params, defaults)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a saved state; the bias corrections stay float32 on the CPU."""
+        """Take over a saved state; the bias corrections stay float32 on the CPU, also those saved as plain numbers."""
         super().load_state_dict(state_dict)
         restore_dtypes(self, state_dict)
         for state in self.state.values():
-            state['exp_avg_lr_2'] = state['exp_avg_lr_2'].cpu()
+            state['exp_avg_lr_2'] = torch.as_tensor(state['exp_avg_lr_2'], dtype=torch.float32, device='cpu')
 
     def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         """Apply the rule to these parameters of `group`."""
         states = [self.state[p] for p in params]
         lr, (beta1, beta2) = group['lr'], group['betas']
-        torch._foreach_add_(count_tensors(states, params), 1)
+        add_to_all_(count_tensors(states, params), 1)
         exp_avgs, exp_avg_sqs = (state_tensor(states, params, name) for name in ('exp_avg', 'exp_avg_sq'))
         # Running means of lr and of 1, as the moments are of steps and squares: what corrects their bias.
         for state in states:
@@ -81,8 +86,8 @@ class LaProp(RuleOptimizer):
             if 'exp_avg_lr_2' not in state:
                 state['exp_avg_lr_2'] = torch.zeros((), dtype=torch.float32, device='cpu')
         means_of_1 = [state['exp_avg_lr_2'] for state in states]
-        torch._foreach_mul_(means_of_1, beta2)
-        torch._foreach_add_(means_of_1, 1 - beta2)
+        for mean in means_of_1:
+            mean.mul_(beta2).add_(1 - beta2)
         laprop(
             params,
             grads,
@@ -120,6 +125,7 @@ def laprop(
         bias_corrections2: What each second moment is divided by, as a number or a tensor that holds one.
         max_lr: Turns the corrected decay on.
     """
+    params, grads, exp_avgs, exp_avg_sqs = as_real(params, grads, exp_avgs, exp_avg_sqs)
     numbers = list(zip(step_sizes, map(float, bias_corrections2), strict=True))
     for (size, correction), rows in rows_alike(numbers).items():
         # g / (sqrt(v / bc2) + eps), times sqrt(bc2) above and below the line.

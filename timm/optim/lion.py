@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._helpers import check_hyperparameters, decay_scale, options, state_tensor
+from ._helpers import check_hyperparameters, decay_scale, options, peak_lr, state_tensor
 from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_
 from ._types import ParamsT
 
@@ -45,7 +45,7 @@ class Lion(RuleOptimizer):
             weight_decay=weight_decay,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             foreach=foreach,
             maximize=maximize,
         )

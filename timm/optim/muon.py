@@ -99,17 +99,20 @@ def _sides(shape: Sequence[int]) -> tuple[float, float]:
     return (shape[-2], shape[-1]) if len(shape) > 1 else (1.0, 1.0)
 
 
-def get_lr_scale(param_shape: Sequence[int], adjust_lr_fn: str = 'match_rms_adamw') -> float:
+def get_lr_scale(param_shape: Sequence[int], adjust_lr_fn: str | None = 'match_rms_adamw') -> float:
     """Factor on the learning rate for an update of this shape, whose singular values are all one.
 
     Args:
         adjust_lr_fn: 'match_rms_adamw' gives a root mean square of 0.2, which is usual for AdamW (Liu et al.,
             arXiv:2502.16982, section 2.2); 'rms_to_rms' one that keeps the size of activations, sqrt(rows / cols)
-            (Bernstein and Newhouse, arXiv:2410.21265); 'original' the same, but at least 1 (Jordan et al., 2024).
+            (Bernstein and Newhouse, arXiv:2410.21265); 'original' the same, but at least 1 (Jordan et al., 2024); None
+            leaves it as it is.
 
     Raises:
         ValueError: `adjust_lr_fn` is none of them.
     """
+    if adjust_lr_fn is None:
+        return 1.0
     rows, cols = _sides(param_shape)
     if adjust_lr_fn == 'match_rms_adamw':
         return 0.2 * math.sqrt(max(rows, cols))
@@ -120,23 +123,30 @@ def get_lr_scale(param_shape: Sequence[int], adjust_lr_fn: str = 'match_rms_adam
     raise ValueError(f"adjust_lr_fn='{adjust_lr_fn}' is not one of match_rms_adamw, original, rms_to_rms.")
 
 
-def get_adamuon_lr_scale(param_shape: Sequence[int], adjust_lr_fn: str = 'match_rms_adamw') -> tuple[float, bool]:
+def get_adamuon_lr_scale(
+    param_shape: Sequence[int], adjust_lr_fn: str | None = 'match_rms_adamw'
+) -> tuple[float, bool]:
     """Factor on the learning rate for AdaMuon, and whether it is for an update of norm one.
 
     Args:
-        adjust_lr_fn: As for `get_lr_scale`, 'match_rms_adamw' or 'rms_to_rms'.
+        adjust_lr_fn: As for `get_lr_scale`, 'match_rms_adamw' or 'rms_to_rms'; 'rsqrt_in' is 1 / sqrt(cols), and None
+            leaves the rate as it is.
 
     Raises:
-        ValueError: `adjust_lr_fn` is neither.
+        ValueError: `adjust_lr_fn` is none of them.
 
     Source: Si et al., AdaMuon: Adaptive Muon Optimizer, arXiv:2507.11005, section 3.
     """
+    if adjust_lr_fn is None:
+        return 1.0, False
     rows, cols = _sides(param_shape)
     if adjust_lr_fn == 'match_rms_adamw':
         return 0.2 * math.sqrt(math.prod(param_shape)), True
     if adjust_lr_fn == 'rms_to_rms':
         return math.sqrt(rows / cols), False
-    raise ValueError(f"adjust_lr_fn='{adjust_lr_fn}' is not one of match_rms_adamw, rms_to_rms for AdaMuon.")
+    if adjust_lr_fn == 'rsqrt_in':
+        return cols**-0.5, False
+    raise ValueError(f"adjust_lr_fn='{adjust_lr_fn}' is not one of match_rms_adamw, rms_to_rms, rsqrt_in for AdaMuon.")
 
 
 def reshape_for_muon(tensor: Tensor, mode: str = 'flatten') -> tuple[Tensor, torch.Size]:
@@ -215,7 +225,7 @@ class Muon(RuleOptimizer):
         ns_coefficients: CoefficientsLike = 'quintic',
         eps: float = MUON_EPS,
         safety_factor: float = 1.0,
-        adjust_lr_fn: str = 'match_rms_adamw',
+        adjust_lr_fn: str | None = 'match_rms_adamw',
         conv_mode: str = 'flatten',
         normalize_spatial: bool = True,
         adamw_lr: float | None = None,
@@ -267,6 +277,14 @@ class Muon(RuleOptimizer):
             verbose=verbose,
         )
         super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for group in state['param_groups']:
+            if 'fallback_lr_scale' not in group and group.get('adamw_lr') is not None:
+                # Older states have the fallback's own rate: a share of that which a schedule starts from.
+                lr = group.get('initial_lr', group['lr'])
+                group['fallback_lr_scale'] = group['adamw_lr'] / lr if lr else 1.0
+        super().__setstate__(state)
 
     def update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         """Apply the rule to these parameters of `group`."""
@@ -390,7 +408,7 @@ def muon(
     ns_coefficients: CoefficientsLike,
     eps: float,
     safety_factor: float,
-    adjust_lr_fn: str,
+    adjust_lr_fn: str | None,
     conv_mode: str,
     normalize_spatial: bool,
     scale_eps: bool,
@@ -454,7 +472,7 @@ def adamuon(
     ns_coefficients: CoefficientsLike,
     eps: float,
     safety_factor: float,
-    adjust_lr_fn: str,
+    adjust_lr_fn: str | None,
     conv_mode: str,
     normalize_spatial: bool,
     scale_eps: bool,

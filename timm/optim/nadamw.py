@@ -5,7 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor, step_counts
+from ._helpers import (
+    as_real,
+    check_hyperparameters,
+    count_tensors,
+    decay_scale,
+    options,
+    peak_lr,
+    state_tensor,
+    step_counts,
+)
 from ._rule import (
     Number,
     RuleOptimizer,
@@ -41,6 +50,8 @@ class NAdamW(RuleOptimizer):
     the clipping is Wortsman et al., arXiv:2304.13013, section 3.3.
     """
 
+    takes_complex = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -63,7 +74,7 @@ class NAdamW(RuleOptimizer):
             weight_decay=weight_decay,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             foreach=foreach,
             maximize=maximize,
             capturable=capturable,
@@ -101,6 +112,7 @@ def nadamw(
     clipping_threshold: float | None = None,
 ) -> None:
     """One step of the rule on parallel lists, in place; `max_lr` turns the corrected decay on."""
+    params, grads, exp_avgs, exp_avg_sqs = as_real(params, grads, exp_avgs, exp_avg_sqs)
     counts = step_counts(state_steps, capturable)
     # Both bias corrections in one factor and one floor: m / bc1 / (sqrt(v / bc2) + eps), times sqrt(bc2) above and
     # below the line.

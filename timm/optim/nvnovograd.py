@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._fused import SMALLEST_GAIN, add_fused_sgd_
-from ._helpers import check_hyperparameters, decay_scale, restore_dtypes, state_tensor
+from ._helpers import check_hyperparameters, decay_scale, peak_lr, restore_dtypes, state_tensor
 from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, fuses, is_readable, may_fuse, norms_of, scale_
 from ._types import ParamsT
 
@@ -55,7 +55,7 @@ class NvNovoGrad(RuleOptimizer):
             amsgrad=amsgrad,
             decoupled_decay=decoupled_decay,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
         )
         super().__init__(params, defaults)
 

@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._helpers import check_hyperparameters, count_tensors, decay_scale, options, state_tensor
+from ._helpers import (
+    add_to_all_,
+    check_hyperparameters,
+    count_tensors,
+    decay_scale,
+    options,
+    peak_lr,
+    state_tensor,
+)
 from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, scale_, shift_
 from ._types import ParamsT
 
@@ -62,7 +70,7 @@ class RMSpropTF(RuleOptimizer):
             weight_decay=weight_decay,
             decoupled_decay=decoupled_decay,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             lr_in_momentum=lr_in_momentum,
             caution=caution,
             foreach=foreach,
@@ -112,7 +120,7 @@ def rmsprop_tf(
         state_steps: Counted up; the rule has no use for them.
         max_lr: Turns the corrected decay on.
     """
-    torch._foreach_add_(state_steps, 1)
+    add_to_all_(state_steps, 1)
     apply_rule(
         _rmsprop_tf,
         foreach,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._fused import SMALLEST_GAIN, add_fused_sgd_
-from ._helpers import check_hyperparameters, decay_scale, options
+from ._helpers import check_hyperparameters, decay_scale, options, peak_lr
 from ._rule import Number, RuleOptimizer, add_scaled_, apply_rule, cautious_, fuses, may_fuse, scale_
 from ._types import ParamsT
 
@@ -60,7 +60,7 @@ class SGDW(RuleOptimizer):
             nesterov=nesterov,
             caution=caution,
             corrected_weight_decay=corrected_weight_decay,
-            max_lr_snapshot=float(lr),
+            max_lr_snapshot=peak_lr(lr, corrected_weight_decay),
             maximize=maximize,
             foreach=foreach,
             differentiable=differentiable,
