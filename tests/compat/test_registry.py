@@ -379,3 +379,29 @@ def test_an_old_name_needs_an_entry_point_in_its_module(module):
     module('nets', functions=['net'])
     with pytest.raises(AttributeError, match='missing'):
         register_model_deprecations('nets', {'old': 'missing.v1'})
+
+
+def test_a_module_whose_names_were_taken_over_is_not_listed(module):
+    module('first', functions=['my_net'])
+    with pytest.warns(UserWarning, match='Overwriting my_net'):
+        module('second', functions=['my_net'])
+    assert 'second' in list_modules()
+    assert 'first' not in list_modules()
+
+
+def test_entry_points_can_be_looked_up_and_forgotten(module):
+    home = module('nets', functions=['my_net'])
+    points = _registry._model_entrypoints
+    assert points['my_net'] is home.my_net
+    assert 'resnet18' in points
+    assert 'no_such_net' not in points
+    assert len(points) == len(list(points)) > len(list_models())
+    assert _registry._module_to_models['nets'] == {'my_net'}
+    assert 'tv_resnet50' in _registry._module_to_deprecated_models['resnet']
+    points['other_net'] = _entry(home, 'other_net')
+    assert is_model('other_net')
+    for name in ('my_net', 'no_such_net'):
+        _registry._clear_model_entries(name)
+    assert points.pop('other_net')
+    assert not any(map(is_model, ('my_net', 'other_net')))
+    assert 'nets' not in list_modules()

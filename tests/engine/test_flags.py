@@ -60,6 +60,23 @@ def test_flags_go_before_the_file(tmp_path):
     assert options.ema.model_ema
 
 
+def test_keys_of_other_versions_are_left_out_with_a_warning(tmp_path, caplog):
+    file = tmp_path / 'a.yaml'
+    file.write_text('batch_size: 4\nnative_amp: true\n')
+    assert parse(TrainOptions, ['-c', str(file)]).batch.batch_size == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file} sets 'native_amp', which is no option: left out"
+    ]
+
+
+def test_numbers_may_be_written_as_text(tmp_path):
+    file = tmp_path / 'a.yaml'
+    file.write_text('lr: "3e-4"\nepochs: "10"\nmean: ["0.5", 0.4, "0.3"]\n')
+    options = parse(TrainOptions, ['-c', str(file)])
+    assert (options.schedule.lr, options.schedule.epochs) == (3e-4, 10)
+    assert options.preprocess.mean == (0.5, 0.4, 0.3)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -155,6 +155,17 @@ def test_hidden_layer_survives_a_change_to_maps_and_back():
     torch.testing.assert_close(head(x), expected)
 
 
+@pytest.mark.parametrize('frozen', [(), ('bias',), ('weight', 'bias')])
+def test_a_hidden_layer_that_changes_its_form_learns_as_before(frozen):
+    head = NormMlpClassifierHead(8, 3, hidden_size=6).eval()
+    for name in frozen:
+        getattr(head.pre_logits.fc, name).requires_grad_(False)
+    for pool in ('', 'avg'):
+        head.reset(0, pool)
+        assert [n for n, p in head.pre_logits.fc.named_parameters() if not p.requires_grad] == list(frozen)
+        assert not head.pre_logits.fc.training
+
+
 @pytest.mark.parametrize('cls', [NormMlpClassifierHead, ClNormMlpClassifierHead])
 def test_reset_other_removes_norm_and_hidden_layer(cls):
     head = cls(8, 3, hidden_size=6)

@@ -67,6 +67,20 @@ def test_arguments_tell_the_model_after_its_head_was_replaced():
     assert (args['num_classes'], args['global_pool']) == (4, 'avgmax')
 
 
+@pytest.mark.parametrize('name', ['test_vit', 'eva02_tiny_patch14_224', 'deit_tiny_patch16_224'])
+@pytest.mark.parametrize(('pool', 'new_pool'), [('token', 'avg'), ('avg', 'token'), ('token', 'max'), ('avg', '')])
+def test_a_model_with_another_pooling_comes_back_from_its_folder(tmp_path, name, pool, new_pool):
+    """Where the last norm lies follows from the pooling that a transformer was built with."""
+    small = dict(embed_dim=32, depth=1, num_heads=2, num_classes=7, global_pool=pool)
+    model = timm.create_model(name, **small).eval()
+    model.reset_classifier(3, new_pool)
+    save_for_hf(model, tmp_path)
+    restored = timm.create_model(f'local-dir:{tmp_path}', pretrained=True).eval()
+    x = torch.randn(1, *get_model_input_config(model)['input_size'])
+    with torch.no_grad():
+        torch.testing.assert_close(restored(x), model(x), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize('override', [{'num_classes': 5}, {'in_chans': 1}, {'global_pool': 'max'}])
 def test_arguments_that_contradict_the_model_are_refused(override):
     with pytest.raises(ValueError, match='disagrees with the current model'):

@@ -299,6 +299,7 @@ def test_a_teacher_teaches_or_is_refused(data, tmp_path, capsys, more, code, mes
         ('--log-wandb', 'timm[loggers]'),
         ('--kd-model-name test_resnett', 'Did you mean test_resnet'),
         ('--sched wsd', 'decay_epochs=90 does not fit'),
+        ('--stop-epoch 3', '--stop-epoch 3 comes after the last of the 2 epochs'),
         ('--target-key label', '--target-key names a field of hfds/'),
         ('--num-classes 0', 'no classifier to train'),
         ('--opt bnbadam', 'pip install bitsandbytes'),
@@ -320,6 +321,13 @@ def test_what_cannot_be_meant_ends_before_training(data, tmp_path, capsys, monke
     assert train(data, tmp_path, '--epochs', '2', *arguments.split()) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
     assert message in line
+
+
+def test_going_on_by_itself_needs_a_name_to_be_found_by(data, tmp_path, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        launch('train', [str(data), '--output', str(tmp_path), '--resume', 'auto'])
+    assert '--resume auto goes on in the folder of a run: name it with --experiment' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_that_an_optimizer_has_not_are_told(data, tmp_path, caplog):

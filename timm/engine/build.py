@@ -95,7 +95,7 @@ def build_run(options: TrainOptions, world: World, started: Started | None = Non
         validation=_validation_loader(validation, *loading),
         report=_reporter(options, folder if world.primary else None),
         store=store,
-        num_epochs=min(num_epochs, options.schedule.stop_epoch or num_epochs),
+        num_epochs=_last_epoch(options.schedule.stop_epoch, num_epochs),
         metric=metric,
         recover_every=options.run.recovery_interval,
         validate_every=options.run.val_interval,
@@ -182,6 +182,13 @@ def _open_splits(options: TrainOptions, channels: int, num_classes: int) -> tupl
     encode_labels(validation, options.labels, num_classes)
     warn_if_same(train, validation)
     return train, validation
+
+
+def _last_epoch(stop_epoch: int | None, num_epochs: int) -> int:
+    """Epochs to train of a schedule of `num_epochs`."""
+    if stop_epoch is not None and stop_epoch > num_epochs:
+        raise UsageError(f'--stop-epoch {stop_epoch} comes after the last of the {num_epochs} epochs of the schedule')
+    return num_epochs if stop_epoch is None else stop_epoch
 
 
 def _ranking_metric(name: str, validated: bool, multi_label: bool) -> str:

@@ -76,8 +76,13 @@ def parse(
     program: str = '',
     description: str | None = None,
     epilog: str | None = None,
+    objection: Callable[[Options], str] | None = None,
 ) -> Options:
-    """The options on a command line: flags first, then the file of `--config`, then the script's defaults."""
+    """The options on a command line: flags first, then the file of `--config`, then the script's defaults.
+
+    Args:
+        objection: Why options do not go together, '' where they do; it ends the process as a wrong flag does.
+    """
     parser = build_parser(script, program, description, epilog)
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument('-c', '--config', default='')
@@ -86,4 +91,7 @@ def parse(
         parser.set_defaults(**read_yaml(config, script))
     values = vars(parser.parse_args(argv))
     del values['config']
-    return build_options(script, values, 'the command line')
+    options = build_options(script, values, 'the command line')
+    if objection is not None and (reason := objection(options)):
+        parser.error(reason)
+    return options

@@ -30,20 +30,28 @@ class Command:
         module: Module of this package whose `run(options)` does the work.
         doc: What it does, in one sentence.
         guard: What holds while it runs, from before anything is loaded; `run` takes what it gives as well.
+        objection: Why its options do not go together, as far as that shows at once; see `parse`.
     """
 
     options: type[Any]
     module: str
     doc: str
     guard: Callable[[Any], AbstractContextManager[Any]] | None = None
+    objection: Callable[[Any], str] | None = None
 
     def parsed(self, argv: Sequence[str] | None = None, program: str = '') -> Any:
         """Its options, from the arguments of `argv` or of this process."""
-        return parse(self.options, argv, program, self.doc, EXIT_CODES)
+        return parse(self.options, argv, program, self.doc, EXIT_CODES, self.objection)
+
+
+def _nameless(options: TrainOptions) -> str:
+    """Going on by itself needs a folder that the next start finds again."""
+    nameless = options.start.resume == 'auto' and not options.run.experiment
+    return '--resume auto goes on in the folder of a run: name it with --experiment' if nameless else ''
 
 
 COMMANDS = {
-    'train': Command(TrainOptions, 'training', 'Train a model on a dataset.', starting),
+    'train': Command(TrainOptions, 'training', 'Train a model on a dataset.', starting, _nameless),
     'validate': Command(ValidateOptions, 'validation', 'Measure the accuracy of one model, or of many, on a dataset.'),
     'predict': Command(InferenceOptions, 'inference', 'Predict the classes of the images in a folder.'),
     'benchmark': Command(BenchmarkOptions, 'benchmark', 'Measure the speed of models, and count what they compute.'),

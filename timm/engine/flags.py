@@ -2,7 +2,9 @@
 """Option records as flags, and to and from YAML: one declaration of each option, three ways to give it."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -24,7 +26,11 @@ __all__ = [
     'without',
 ]
 
+_logger = logging.getLogger(__name__)
+
 Options = TypeVar('Options')
+
+_MISSPELT = 0.8  # share of letters in place from which on a key is meant to be an option
 
 _KINDS: dict[type, str] = {
     bool: 'true or false',
@@ -116,11 +122,13 @@ class Flag:
         return tuple(values)
 
     def _read_one(self, value: Any) -> Any:
-        if self.base is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        if self.base in (int, float) and isinstance(value, str):  # YAML reads 1e-5 as text
             try:
-                value = value if isinstance(value, int) else float(value)  # YAML reads 1e-5 as a string
+                value = self.base(value)
             except ValueError:
-                raise ValueError('a number') from None
+                raise ValueError(_KINDS[self.base]) from None
+        if self.base is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = value if isinstance(value, int) else float(value)
         elif isinstance(value, bool) != (self.base is bool) or not isinstance(value, self.base):
             raise ValueError(_KINDS[self.base])
         if self.choices and value not in self.choices:
@@ -171,8 +179,11 @@ def flags_of(script: type) -> dict[str, Flag]:
 def read_yaml(path: str | Path, script: type) -> dict[str, Any]:
     """The options in a YAML file, checked against the script's.
 
+    Files of other versions may hold keys that are no options: each is named in a warning, and left out, unless it
+    looks like an option misspelt.
+
     Raises:
-        UsageError: No such file, no mapping, an unknown key or a value of the wrong type.
+        UsageError: No such file, no mapping, a misspelt key, or a value of the wrong type.
     """
     try:
         values: Any = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
@@ -184,7 +195,15 @@ def read_yaml(path: str | Path, script: type) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UsageError(f'{path} holds no "option: value" lines')
-    return _check(values, script, str(path))  # pyright: ignore[reportUnknownArgumentType]
+    options = flags_of(script)
+    known: dict[Any, Any] = {}
+    for key, value in values.items():  # pyright: ignore[reportUnknownVariableType]
+        name = str(key).replace('-', '_')  # pyright: ignore[reportUnknownArgumentType]
+        if name in options or get_close_matches(name, options, cutoff=_MISSPELT):
+            known[key] = value
+        else:
+            _logger.warning('%s sets %r, which is no option: left out', path, str(key))  # pyright: ignore[reportUnknownArgumentType]
+    return _check(known, script, str(path))
 
 
 def _check(values: Mapping[Any, Any], script: type, source: str) -> dict[str, Any]:

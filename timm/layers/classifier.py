@@ -180,7 +180,9 @@ class _NormMlpHead(Module):
         state = old.state_dict()
         state['weight'] = state['weight'].reshape(new.weight.shape)
         new.load_state_dict(state, assign=True)
-        self.pre_logits[0] = new
+        for name, param in new.named_parameters():
+            param.requires_grad_(old.get_parameter(name).requires_grad)
+        self.pre_logits[0] = new.train(self.training)
 
     def reset(
         self,

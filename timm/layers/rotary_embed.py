@@ -13,51 +13,31 @@ from .rotary_table import RotaryTable, at_least_float32, batch_embeds, turn_map
 __all__ = ['RotaryEmbedding', 'RotaryEmbeddingCat']
 
 
-class RotaryEmbedding(RotaryTable):
-    """Rotary position embedding of two axes (EVA-02, arXiv:2303.11331), as a pair of tables, sines and cosines.
-
-    Shape: (B, dim, H, W) -> the same, turned
-
-    Args:
-        dim: Width of a head, a quarter of which is the number of frequencies.
-        max_res: Highest resolution that frequencies in pixels resolve.
-        temperature: 1 / lowest frequency otherwise.
-        in_pixels: Coordinates in [-1, 1]; else counts.
-        linear_bands: Space frequencies in pixels evenly; else their logarithms.
-        feat_shape: Size of map to keep tables for.
-        ref_feat_shape: Scale coordinates to those of a map of this size.
-        grid_offset: As in `build_grid`, like `grid_indexing`, `grid_type` and `normalize_coords`.
-        shift_coords: In training, as in `augment_coords`, like the two after it.
-        rotate_half: Pairs of channels lie half the width apart; else side by side.
-
-    Raises:
-        ValueError: `dim` is no multiple of 4; a map has not two axes; a name is unknown, or a number out of its range.
-    """
+class _AxialRotary(RotaryTable):
+    """Frequencies of two axes, and sines and cosines of the angles by which they turn the channels of each position."""
 
     bands: torch.Tensor
-    if TYPE_CHECKING:
-        pos_embed_sin: torch.Tensor | None
-        pos_embed_cos: torch.Tensor
 
     def __init__(
         self,
         dim: int,
-        max_res: int = 224,
-        temperature: float = 10000,
-        in_pixels: bool = True,
-        linear_bands: bool = False,
-        feat_shape: Sequence[int] | None = None,
-        ref_feat_shape: Sequence[int] | None = None,
-        grid_offset: float = 0.0,
-        grid_indexing: str = 'ij',
-        grid_type: str | None = None,
-        normalize_coords: str = 'separate',
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        shift_coords: float | None = None,
-        jitter_coords: float | None = None,
-        rescale_coords: float | None = None,
-        rotate_half: bool = False,
+        *,
+        max_res: int,
+        temperature: float,
+        in_pixels: bool,
+        linear_bands: bool,
+        feat_shape: Sequence[int] | None,
+        ref_feat_shape: Sequence[int] | None,
+        grid_offset: float,
+        grid_indexing: str,
+        grid_type: str | None,
+        normalize_coords: str,
+        device: torch.device | None,
+        dtype: torch.dtype | None,
+        shift_coords: float | None,
+        jitter_coords: float | None,
+        rescale_coords: float | None,
+        rotate_half: bool,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -76,6 +56,7 @@ class RotaryEmbedding(RotaryTable):
         names = {'grid_type': self.grid_type, 'grid_indexing': grid_indexing, 'normalize_coords': normalize_coords}
         self._check_options(dim, 2, temperature, **names)
         self._settle(feat_shape, shift_coords, jitter_coords, rescale_coords)
+        self._use_cached_embed = feat_shape is not None
         self.register_buffer('bands', self._compute_bands(device).to(at_least_float32(dtype)), persistent=False)
         self._keep_tables(dtype or torch.float32)
 
@@ -106,15 +87,85 @@ class RotaryEmbedding(RotaryTable):
         )
 
     def _keep_tables(self, dtype: torch.dtype) -> None:
-        sin, cos = self._sin_cos(self.ready_for, False) if self.feat_shape is not None else (None, None)
-        self.register_buffer('pos_embed_sin', None if sin is None else sin.to(dtype), persistent=False)
-        self.register_buffer('pos_embed_cos', None if cos is None else cos.to(dtype), persistent=False)
+        """Compute the buffers for `feat_shape`, where there is one."""
+        raise NotImplementedError
 
     def init_non_persistent_buffers(self) -> None:
         """Compute the buffers that a state dict leaves out, where and as they are."""
         kept = [buffer for name, buffer in self.named_buffers() if name != 'bands']
         self._make_frequencies()
         self._keep_tables(kept[0].dtype if kept else torch.float32)
+
+
+class RotaryEmbedding(_AxialRotary):
+    """Rotary position embedding of two axes (EVA-02, arXiv:2303.11331), as a pair of tables, sines and cosines.
+
+    Shape: (B, dim, H, W) -> the same, turned
+
+    Args:
+        dim: Width of a head, a quarter of which is the number of frequencies.
+        max_res: Highest resolution that frequencies in pixels resolve.
+        temperature: 1 / lowest frequency otherwise.
+        in_pixels: Coordinates in [-1, 1]; else counts.
+        linear_bands: Space frequencies in pixels evenly; else their logarithms.
+        feat_shape: Size of map to keep tables for.
+        ref_feat_shape: Scale coordinates to those of a map of this size.
+        grid_offset: As in `build_grid`, like `grid_indexing`, `grid_type` and `normalize_coords`.
+        shift_coords: In training, as in `augment_coords`, like the two after it.
+        rotate_half: Pairs of channels lie half the width apart; else side by side.
+
+    Raises:
+        ValueError: `dim` is no multiple of 4; a map has not two axes; a name is unknown, or a number out of its range.
+    """
+
+    if TYPE_CHECKING:
+        pos_embed_sin: torch.Tensor | None
+        pos_embed_cos: torch.Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        max_res: int = 224,
+        temperature: float = 10000,
+        in_pixels: bool = True,
+        linear_bands: bool = False,
+        feat_shape: Sequence[int] | None = None,
+        ref_feat_shape: Sequence[int] | None = None,
+        grid_offset: float = 0.0,
+        grid_indexing: str = 'ij',
+        grid_type: str | None = None,
+        normalize_coords: str = 'separate',
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        shift_coords: float | None = None,
+        jitter_coords: float | None = None,
+        rescale_coords: float | None = None,
+        rotate_half: bool = False,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            max_res=max_res,
+            temperature=temperature,
+            in_pixels=in_pixels,
+            linear_bands=linear_bands,
+            feat_shape=feat_shape,
+            ref_feat_shape=ref_feat_shape,
+            grid_offset=grid_offset,
+            grid_indexing=grid_indexing,
+            grid_type=grid_type,
+            normalize_coords=normalize_coords,
+            device=device,
+            dtype=dtype,
+            shift_coords=shift_coords,
+            jitter_coords=jitter_coords,
+            rescale_coords=rescale_coords,
+            rotate_half=rotate_half,
+        )
+
+    def _keep_tables(self, dtype: torch.dtype) -> None:
+        sin, cos = self._sin_cos(self.ready_for, False) if self.feat_shape is not None else (None, None)
+        self.register_buffer('pos_embed_sin', None if sin is None else sin.to(dtype), persistent=False)
+        self.register_buffer('pos_embed_cos', None if cos is None else cos.to(dtype), persistent=False)
 
     def get_embed(
         self, shape: list[int] | None = None, dtype: torch.dtype | None = None
@@ -137,7 +188,7 @@ class RotaryEmbedding(RotaryTable):
         return turn_map(x, sin, cos, self.rotate_half)
 
 
-class RotaryEmbeddingCat(RotaryEmbedding):
+class RotaryEmbeddingCat(_AxialRotary):
     """`RotaryEmbedding` with sines and cosines side by side in one table."""
 
     if TYPE_CHECKING:

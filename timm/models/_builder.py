@@ -134,13 +134,19 @@ def _call_filter(filter_fn: Callable[..., Any], state_dict: StateDict, model: nn
     return filter_fn(state_dict, model) if accepts_model else filter_fn(state_dict)
 
 
+def load_state_dict_from_url(url: str, cache_dir: str | Path | None = None) -> StateDict:
+    """The state dict at a URL, downloaded once."""
+    path = download_cached_file(url, check_hash=_CHECK_HASH, progress=_DOWNLOAD_PROGRESS, cache_dir=cache_dir)
+    return load_state_dict(path)
+
+
 def _read_url(url: str, custom: bool | str, model: nn.Module, cache_dir: str | Path | None) -> StateDict | None:
     """The state dict at a URL; None where the network read the file itself."""
+    if not custom:
+        return load_state_dict_from_url(url, cache_dir)
     path = download_cached_file(url, check_hash=_CHECK_HASH, progress=_DOWNLOAD_PROGRESS, cache_dir=cache_dir)
-    if custom:
-        _custom_loader(model)(path)
-        return None
-    return load_state_dict(path)
+    _custom_loader(model)(path)
+    return None
 
 
 def _is_only_at_url(cfg: Mapping[str, Any], repository: str, filenames: list[str], cache_dir: Any) -> bool:

@@ -10,7 +10,8 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -69,7 +70,6 @@ class Registry:
 
     def __init__(self) -> None:
         self._registered: dict[str, _Registered] = {}
-        self._extra_modules: set[str] = set()
         self._index: _Index | None = None
         self._listings: dict[tuple[Any, ...], list[str]] = {}
         self._old_names: dict[str, tuple[str, str]] | None = None
@@ -79,7 +79,14 @@ class Registry:
     def add(self, name: str, entry: _Registered) -> None:
         """Make `entry` what `name` stands for, in place of whatever it stood for."""
         self._registered[name] = entry
-        self._extra_modules.add(entry.module)
+        self._changed()
+
+    def remove(self, name: str) -> None:
+        """Let `name` stand for what it stood for before it was registered, or for nothing."""
+        del self._registered[name]
+        self._changed()
+
+    def _changed(self) -> None:
         self._index = None
         self._listings.clear()
 
@@ -143,7 +150,7 @@ class Registry:
 
     def modules(self) -> list[str]:
         """Short names of all modules with an entry point, sorted."""
-        return sorted({*catalog.family_names(), *self._extra_modules})
+        return sorted({*catalog.family_names(), *(entry.module for entry in self._registered.values())})
 
     def old_names(self) -> dict[str, tuple[str, str | None]]:
         """Old name -> (module, today's name or None)."""
@@ -216,6 +223,28 @@ class Registry:
 
 
 _REGISTRY = Registry()
+
+
+class _EntryPoints(MutableMapping[str, EntryPoint]):
+    """Every name with its entry point, as outside code looks them up; to set one is to register it."""
+
+    def __getitem__(self, name: str) -> EntryPoint:
+        return _REGISTRY.entry_point(name)
+
+    def __setitem__(self, name: str, fn: EntryPoint) -> None:
+        _REGISTRY.add(name, _Registered(fn, module=fn.__module__.rpartition('.')[2]))
+
+    def __delitem__(self, name: str) -> None:
+        _REGISTRY.remove(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(_REGISTRY.names()))
+
+    def __len__(self) -> int:
+        return len(set(_REGISTRY.names()))
+
+
+_model_entrypoints = _EntryPoints()
 
 
 def _join(arch: str, tag: str) -> str:
@@ -483,3 +512,20 @@ def get_arch_pretrained_cfgs(model_name: str) -> dict[str, PretrainedCfg]:
     """All configurations of an architecture by full name, the default first; empty if there is no such one."""
     arch = get_arch_name(model_name)
     return {_join(arch, tag): _REGISTRY.cfg(arch, tag) for tag in _REGISTRY.tags(arch) or {}}
+
+
+def _clear_model_entries(model_name: str) -> None:
+    """Forget what was registered under a name; outside code that registers for a while cleans up so."""
+    with suppress(KeyError):
+        _REGISTRY.remove(model_name)
+
+
+def __getattr__(name: str) -> dict[str, set[str]]:
+    """What outside code looks up: the names of each module, and the old names of each."""
+    if name not in ('_module_to_models', '_module_to_deprecated_models'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}', name=name, obj=sys.modules[__name__])
+    found: dict[str, set[str]] = {}
+    homes = _REGISTRY.index().module_of.items() if name == '_module_to_models' else None
+    for model, module in homes or [(old, home) for old, (home, _) in _REGISTRY.old_names().items()]:
+        found.setdefault(module, set()).add(model)
+    return found

@@ -45,7 +45,7 @@ from timm.layers._device import Module
 from timm.layers.pool1d import global_pool_nlc
 
 from ._entrypoints import entrypoints
-from ._input import update_model_input_size
+from ._input import update_model_args, update_model_input_size
 from ._manipulate import checkpoint, named_apply
 from ._model import ParamGroups
 from ._tokens import TokenModel
@@ -599,6 +599,9 @@ class Eva(TokenModel):
                 self.attn_pool = None
             assert global_pool != 'map' or self.attn_pool is not None, "build the model with global_pool='map' for that"
             self.global_pool = global_pool
+            # Where the last norms lie was settled by the pooling of the start, and stays.
+            pools_first, has_norm = not isinstance(self.fc_norm, nn.Identity), not isinstance(self.norm, nn.Identity)
+            update_model_args(self, use_fc_norm=pools_first, use_post_transformer_norm=has_norm)
         self.num_classes = num_classes
         with self.building_beside():
             head = nn.Linear(self.embed_dim, num_classes) if num_classes > 0 else nn.Identity()

@@ -62,7 +62,7 @@ from timm.layers._device import Module
 from timm.layers.pool1d import global_pool_nlc
 
 from ._entrypoints import entrypoints
-from ._input import update_model_input_size
+from ._input import update_model_args, update_model_input_size
 from ._manipulate import CheckpointedSequential, named_apply
 from ._model import ParamGroups
 from ._tokens import TokenModel
@@ -771,6 +771,9 @@ class VisionTransformer(TokenModel):
             else:
                 self.attn_pool = None
             self.global_pool = global_pool
+            # Where the last norm lies was settled by the pooling of the start, and stays.
+            pools_first, has_norm = not isinstance(self.fc_norm, nn.Identity), not isinstance(self.norm, nn.Identity)
+            update_model_args(self, fc_norm=pools_first, final_norm=pools_first or has_norm)
         with self.building_beside():
             head = nn.Linear(self.embed_dim, num_classes) if num_classes > 0 else nn.Identity()
         self.head = head.train(self.training)
