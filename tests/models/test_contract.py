@@ -17,6 +17,7 @@ import timm
 from tests import reference
 from tests.fill import fill_model, input_image
 from timm import catalog
+from timm.models import get_model_args
 from timm.models._manipulate import group_modules, group_parameters, reinit_non_persistent_buffers
 
 SIZE = 64  # of the images; every family takes it, by `img_size` where the size is built in
@@ -234,6 +235,33 @@ def test_pruning_keeps_the_features_asked_for(shared, x):
     kept_head = copy.deepcopy(shared)
     kept_head.prune_intermediate_layers(1, prune_head=False)
     torch.testing.assert_close(kept_head(x), shared(x), rtol=0, atol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('prune_norm', [False, True])
+def test_a_pruned_network_classifies_from_what_is_left(shared, x, prune_norm):
+    for index in range(len(shared.feature_info)):
+        pruned = copy.deepcopy(shared)
+        pruned.prune_intermediate_layers([index], prune_norm=prune_norm)
+        features = pruned.forward_features(x)
+        if not isinstance(features, torch.Tensor):  # of several resolutions
+            continue
+        pruned.reset_classifier(5, get_model_args(shared)['global_pool'])
+        assert pruned.forward_head(features, pre_logits=True).shape == (2, pruned.head_hidden_size)
+        assert pruned(x).shape == (2, 5)
+
+
+def test_a_pruned_network_has_no_idle_weights(shared, x):
+    everything = len(shared.feature_info)
+    for index in range(everything):
+        pruned = copy.deepcopy(shared).train()
+        take = pruned.prune_intermediate_layers([index], prune_norm=True)
+        found = pruned.forward_intermediates(x, indices=take, intermediates_only=True)
+        features = pruned.forward_features(x)
+        if not isinstance(features, torch.Tensor):
+            continue
+        (sum(feature.sum() for feature in found) + features.sum()).backward()
+        assert [name for name, p in pruned.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 @torch.no_grad()

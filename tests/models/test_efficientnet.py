@@ -170,8 +170,12 @@ def test_mobilenetv3_keeps_the_width_its_head_was_built_for():
     model = timm.create_model('mobilenetv3_small_050').eval()
     model.reset_classifier(0, '')
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1024, 2, 2)
-    with pytest.raises(ValueError, match='catavgmax'):
+    with pytest.raises(AssertionError, match='catavgmax'):
         model.reset_classifier(5, 'catavgmax')
+    model.prune_intermediate_layers([3])  # and the hidden layer with the rest of the head
+    model.reset_classifier(5, 'catavgmax')
+    assert model.head_hidden_size == 2 * model.feature_info[3]['num_chs']
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
     model = timm.create_model('mobilenetv3_small_050', global_pool='catavgmax', num_classes=5)
     assert model.conv_head.in_channels == 2 * model.num_features
     model.reset_classifier(4)

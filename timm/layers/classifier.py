@@ -177,11 +177,9 @@ class _NormMlpHead(Module):
             new = nn.Linear(old.in_channels, old.out_channels)
         else:
             return
-        state = old.state_dict()
-        state['weight'] = state['weight'].reshape(new.weight.shape)
-        new.load_state_dict(state, assign=True)
-        for name, param in new.named_parameters():
-            param.requires_grad_(old.get_parameter(name).requires_grad)
+        for name, param in old.named_parameters():
+            values = param.detach().reshape(getattr(new, name).shape)
+            setattr(new, name, nn.Parameter(values, param.requires_grad))
         self.pre_logits[0] = new.train(self.training)
 
     def reset(

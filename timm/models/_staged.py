@@ -111,10 +111,17 @@ class StagedModel(ImageModel):
             if removed:
                 self._remove(name)
         if is_cut or prune_head:
-            self.reset_classifier(0, '')
+            self._drop_head(self._tap_width(taps[deepest]))
         if is_cut or (prune_head and self.tail):
             self.num_features = self.head_hidden_size = self._tap_width(taps[deepest])
         return take
+
+    def _drop_head(self, width: int) -> None:
+        """Remove pooling, classifier and what else a head has; a new classifier will see `width` channels."""
+        head: Any = getattr(self, 'head', None)
+        if hasattr(head, 'reset'):
+            head.reset(0, '', reset_other=True, in_features=width)
+        self.reset_classifier(0, '')
 
     def _remove(self, step: str) -> None:
         """Take a step out of the path: out of its sequence, or put an identity in its place."""

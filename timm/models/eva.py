@@ -595,9 +595,9 @@ class Eva(TokenModel):
         """
         if global_pool is not None:
             _check_pooling(global_pool, self.has_class_token)
-            if global_pool != 'map':
-                self.attn_pool = None
-            assert global_pool != 'map' or self.attn_pool is not None, "build the model with global_pool='map' for that"
+            self.attn_pool = self.attn_pool if global_pool == 'map' else None
+            fits = global_pool != 'map' or self.attn_pool is not None
+            assert fits, "Cannot currently add attention pooling: build the model with global_pool='map'"
             self.global_pool = global_pool
             # Where the last norms lie was settled by the pooling of the start, and stays.
             pools_first, has_norm = not isinstance(self.fc_norm, nn.Identity), not isinstance(self.norm, nn.Identity)

@@ -283,11 +283,23 @@ class HighResolutionNet(PooledHead):
             wider.append(transition(branches[i] if i < len(branches) else branches[-1]))
         return self.stage4(wider)
 
+    def _trunk(self, x: Tensor) -> Any:
+        """What there is without the head of a classifier: the branches, or the first map of a stem."""
+        x = self.act1(self.bn1(self.conv1(x)))
+        return x if self._is_stem() else self.stages(self.act2(self.bn2(self.conv2(x))))
+
+    def _is_stem(self) -> bool:
+        """Whether nothing else was left by pruning."""
+        return isinstance(self.layer1, nn.Identity)
+
     def forward_features(self, x: Tensor) -> Tensor:
-        """Un-pooled features: (B, in_chans, H, W) -> (B, 2048, H/32, W/32)."""
-        branches = self.stages(self._stem(x))
+        """Un-pooled features: (B, in_chans, H, W) -> (B, 2048, H/32, W/32).
+
+        Without the head of a classifier these are the branches, and of a network pruned to its stem what that gives.
+        """
         if self.incre_modules is None or self.downsamp_modules is None or self.final_layer is None:
-            raise RuntimeError("forward_features needs head='classification'; use forward_intermediates")
+            return self._trunk(x)
+        branches = self.stages(self._stem(x))
         widened: list[Tensor] = []
         for i, widen in enumerate(self.incre_modules):
             widened.append(widen(branches[i]))
@@ -321,7 +333,7 @@ class HighResolutionNet(PooledHead):
         take, deepest = feature_take_indices(len(self.feature_info), indices)
         x = self.act1(self.bn1(self.conv1(x)))
         intermediates = [x] if 0 in take else []
-        if deepest == 0 and (stop_early or intermediates_only):
+        if deepest == 0 and (stop_early or intermediates_only or self._is_stem()):
             return intermediates if intermediates_only else (x, intermediates)
         branches = self.stages(self.act2(self.bn2(self.conv2(x))))
         widened: dict[int, Tensor] = {}
@@ -351,6 +363,7 @@ class HighResolutionNet(PooledHead):
             transitions = ('transition1', 'transition2', 'transition3')
             for name in ('conv2', 'bn2', 'act2', 'layer1', 'stage2', 'stage3', 'stage4', *transitions):
                 setattr(self, name, nn.Identity())
+            self.num_features = self.head_hidden_size = self.feature_info[0]['num_chs']
         if self.incre_modules is not None:
             self.incre_modules = self.incre_modules[:deepest]
         if prune_head or deepest < len(self.feature_info) - 1:

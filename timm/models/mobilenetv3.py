@@ -110,17 +110,19 @@ class MobileNetV3(BlockNet):
         """Replace the classifier, and the pooling unless it is None.
 
         Raises:
-            ValueError: The pooling would change the width that the hidden layer was built for.
+            AssertionError: The pooling would change the width that the hidden layer was built for.
         """
+        is_pruned = isinstance(self.conv_head, nn.Identity)
         if global_pool is not None:
             pool = SelectAdaptivePool2d(pool_type=global_pool)
-            if pool.feat_mult() != self.global_pool.feat_mult():
-                raise ValueError(
-                    f"global_pool='{global_pool}' gives another width than '{self.global_pool.pool_type}', for which "
-                    f'the hidden layer was built: choose the pooling when creating the network.'
-                )
+            assert is_pruned or pool.feat_mult() == self.global_pool.feat_mult(), (
+                f"global_pool='{global_pool}' gives another width than '{self.global_pool.pool_type}', for which the "
+                f'hidden layer was built: choose the pooling when creating the network.'
+            )
             self.global_pool = pool
             self.flatten = nn.Flatten(1) if global_pool else nn.Identity()
+        if is_pruned:
+            self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
         self.num_classes = num_classes
         with self.building_beside():
             classifier = Linear(self.head_hidden_size, num_classes) if num_classes > 0 else nn.Identity()

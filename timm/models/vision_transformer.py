@@ -767,7 +767,9 @@ class VisionTransformer(TokenModel):
         if global_pool is not None:
             _check_pooling(global_pool, self.has_class_token, 'learn')
             if global_pool in ('map', 'prr'):
-                assert self.attn_pool is not None, f"build the model with global_pool='{global_pool}' to pool that way"
+                assert self.attn_pool is not None, (
+                    f"Cannot currently add attention pooling: build the model with global_pool='{global_pool}'"
+                )
             else:
                 self.attn_pool = None
             self.global_pool = global_pool
