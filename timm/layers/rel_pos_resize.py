@@ -137,6 +137,9 @@ def resize_rel_pos_bias_table(
     old = (maps.shape[1], maps.shape[2])
     if old == size:
         return rel_pos_bias
+    # the one offset of a window of 1 holds for all: between three equal ones there is something to interpolate
+    old = (3 if old[0] == 1 else old[0], 3 if old[1] == 1 else old[1])
+    maps = maps.expand(-1, *old)
     wide = {'dtype': torch.float32, 'device': rel_pos_bias.device}
     lines = [torch.tensor(_offsets_of_old(old[i], size[i]), **wide) for i in (0, 1)]
     wanted = ndgrid(*(torch.arange(size[i], **wide) - size[i] // 2 for i in (0, 1)))

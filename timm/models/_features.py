@@ -166,13 +166,13 @@ class FeatureHooks:
         return output
 
 
-def _get_feature_info(net: nn.Module, out_indices: Indices) -> FeatureInfo:
-    """A FeatureInfo of the network's own record of its taps."""
+def _get_feature_info(net: nn.Module, out_indices: Indices, live: bool = False) -> FeatureInfo:
+    """A FeatureInfo of the network's own record of its taps: a copy, or `live` that which the network may change."""
     info = net.feature_info
     if isinstance(info, FeatureInfo):
         return info.from_other(out_indices)
     if isinstance(info, (list, tuple)):
-        return FeatureInfo(deepcopy(list(info)), out_indices)
+        return FeatureInfo(list(info) if live else deepcopy(list(info)), out_indices)
     raise TypeError(f'feature_info of {type(net).__name__} must be a list of dicts, got {type(info).__name__}')
 
 
@@ -390,7 +390,7 @@ class FeatureGetterNet(nn.ModuleDict):
             indices = model.prune_intermediate_layers(indices, prune_norm=not norm)
         else:
             indices, _ = feature_take_indices(len(model.feature_info), indices)  # pyright: ignore[reportArgumentType]
-        self.feature_info = _get_feature_info(model, indices)
+        self.feature_info = _get_feature_info(model, indices, live=True)
         self.model: Any = model
         self.out_indices = indices
         self.out_map = out_map

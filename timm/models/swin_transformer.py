@@ -25,6 +25,7 @@ from timm.layers import (
     Mlp,
     PatchEmbed,
     calculate_drop_path_rates,
+    gen_relative_position_index,
     get_norm_layer,
     register_notrace_function,
     resize_rel_pos_bias_table,
@@ -33,6 +34,7 @@ from timm.layers import (
     use_fused_attn,
     window,
 )
+from timm.layers._checks import check_counts, size_2d
 from timm.layers._device import Module
 
 from ._entrypoints import entrypoints
@@ -62,11 +64,7 @@ def window_reverse(windows: Tensor, window_size: Size, H: int, W: int) -> Tensor
 
 def get_relative_position_index(win_h: int, win_w: int, device: torch.device | None = None) -> Tensor:
     """For each pair of tokens in a window, the row of its offset in the bias table: (N, N) (section 3.2, eq. 4)."""
-    rows = torch.arange(win_h, device=device).repeat_interleave(win_w)
-    columns = torch.arange(win_w, device=device).repeat(win_h)
-    row_offset = rows[:, None] - rows[None, :] + win_h - 1
-    column_offset = columns[:, None] - columns[None, :] + win_w - 1
-    return row_offset * (2 * win_w - 1) + column_offset
+    return gen_relative_position_index((win_h, win_w), device=device)
 
 
 class WindowAttention(Module):
@@ -132,12 +130,15 @@ class WindowAttention(Module):
         window_size = to_2tuple(window_size)
         if window_size == self.window_size:
             return
-        self.window_size = window_size
+        old_window_size, self.window_size = self.window_size, window_size
         self.window_area = math.prod(window_size)
         old = self.relative_position_bias_table
         with torch.no_grad():
             table = resize_rel_pos_bias_table(
-                old, new_window_size=window_size, new_bias_shape=(self._table_length(), self.num_heads)
+                old,
+                new_window_size=window_size,
+                new_bias_shape=(self._table_length(), self.num_heads),
+                old_window_size=old_window_size,
             )
         self.relative_position_bias_table = nn.Parameter(table, requires_grad=old.requires_grad)
         self.init_non_persistent_buffers()
@@ -171,7 +172,7 @@ class SwinTransformerBlock(Module):
 
     Args:
         input_resolution: H and W that the attention mask is computed for.
-        window_size: Reduced to the map where that is smaller, unless `always_partition`.
+        window_size: Reduced to `input_resolution` where that is smaller, unless `always_partition`.
         shift_size: Rows and columns by which windows are shifted.
         dynamic_mask: Compute the mask for each input, for maps of any size.
     """
@@ -226,7 +227,8 @@ class SwinTransformerBlock(Module):
 
     def init_non_persistent_buffers(self) -> None:
         """Compute the mask for the map this block was built for."""
-        self.attn_mask = None if self.dynamic_mask else self.get_attn_mask(device=self.attn.qkv.weight.device)
+        table = self.attn.relative_position_bias_table
+        self.attn_mask = None if self.dynamic_mask else self.get_attn_mask(device=table.device, dtype=table.dtype)
 
     def get_attn_mask(
         self, x: Tensor | None = None, device: torch.device | None = None, dtype: torch.dtype | None = None
@@ -242,22 +244,20 @@ class SwinTransformerBlock(Module):
             H, W = self.input_resolution
         else:
             H, W, device, dtype = x.shape[1], x.shape[2], x.device, x.dtype
-        H = math.ceil(H / self.window_size[0]) * self.window_size[0]
-        W = math.ceil(W / self.window_size[1]) * self.window_size[1]
-        rows = _regions(H, self.window_size[0], self.shift_size[0], device)
-        columns = _regions(W, self.window_size[1], self.shift_size[1], device)
+        h, w = self.window_size
+        H, W = (H + h - 1) // h * h, (W + w - 1) // w * w
+        rows = _regions(H, h, self.shift_size[0], device)
+        columns = _regions(W, w, self.shift_size[1], device)
         regions = (rows[:, None] * 3 + columns[None, :]).reshape(1, H, W, 1)
         regions = window_partition(regions, self.window_size).reshape(-1, self.window_area)
         apart = regions.unsqueeze(1) != regions.unsqueeze(2)
         mask = apart * -100.0
         return mask if dtype is None else mask.to(dtype)
 
-    def _fit(self, window_size: Size, shift_size: Size | None = None) -> tuple[Size, Size]:
+    def _fit(self, window_size: Size) -> tuple[Size, Size]:
         """Window and shift that suit the map: no larger than it, and unshifted where one window spans it."""
-        shift = self.target_shift_size if shift_size is None else shift_size
-        if any(shift):
-            shift = (window_size[0] // 2, window_size[1] // 2)
-        if self.always_partition or self.dynamic_mask:
+        shift = (window_size[0] // 2, window_size[1] // 2) if any(self.target_shift_size) else (0, 0)
+        if self.always_partition:
             return window_size, shift
         fitted = [
             (extent, 0) if extent <= size else (size, step)
@@ -284,7 +284,7 @@ class SwinTransformerBlock(Module):
             x = torch.roll(x, shifts=(-self.shift_size[0], -self.shift_size[1]), dims=(1, 2))
         below, right = (h - H % h) % h, (w - W % w) % w
         x = F.pad(x, (0, 0, 0, right, 0, below))
-        windows = window_partition(x, self.window_size).view(-1, self.window_area, C)
+        windows = window_partition(x, self.window_size).reshape(-1, self.window_area, C)
         mask = self.get_attn_mask(x) if self.dynamic_mask else self.attn_mask
         windows = self.attn(windows, mask=mask).view(-1, h, w, C)
         x = window_reverse(windows, self.window_size, H + below, W + right)
@@ -295,11 +295,8 @@ class SwinTransformerBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attention branch, then MLP branch."""
-        B, H, W, C = x.shape
         x = x + self.drop_path1(self._attn(self.norm1(x)))
-        x = x.reshape(B, -1, C)
-        x = x + self.drop_path2(self.mlp(self.norm2(x)))
-        return x.reshape(B, H, W, C)
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 def _regions(extent: int, window_size: int, shift: int, device: torch.device | None) -> Tensor:
@@ -412,6 +409,12 @@ def _halved(size: Size) -> Size:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
+def _check_window_sizes(window_size: WindowSizes) -> None:
+    """Refuse what is not made of whole numbers of 1 or more."""
+    for size in window_size if isinstance(window_size, (list, tuple)) else (window_size,):
+        size_2d('window_size', size)
+
+
 class SwinTransformer(StagedModel):
     """The network: (B, in_chans, H, W) -> (B, num_classes).
 
@@ -465,14 +468,13 @@ class SwinTransformer(StagedModel):
     ) -> None:
         super().__init__()
         norm: Any = get_norm_layer(norm_layer)
-        num_stages = len(depths)
-        self.dynamic_img_size = dynamic_img_size
+        self.num_layers = num_stages = len(depths)
+        strict = strict_img_size and not dynamic_img_size
+        self.dynamic_img_size = not strict
         self.global_pool = global_pool
         self.output_fmt = 'NHWC'
-        self.num_layers = num_stages
         self.embed_dim = embed_dim
         self.weight_init_mode = weight_init
-        strict = strict_img_size and not dynamic_img_size
         self.patch_embed: Any = embed_layer(
             img_size=img_size,
             patch_size=patch_size,
@@ -482,19 +484,19 @@ class SwinTransformer(StagedModel):
             strict_img_size=strict,
             output_fmt='NHWC',
         )
-        grid: Size = self.patch_embed.grid_size
+        grid, ratio = self.patch_embed.grid_size, self.patch_embed.feat_ratio()
+        _check_window_sizes(window_size)
         sizes = resolve_stage_window_sizes(window_size, num_stages)
         dims = [embed_dim * 2**i for i in range(num_stages)]
         rates = calculate_drop_path_rates(drop_path_rate, depths, stagewise=True)
-        stages: list[nn.Module] = []
-        self.feature_info = []
+        stages: list[SwinTransformerStage] = []
+        self.feature_info, size = [], grid
         for i, dim in enumerate(dims):
-            scale = 2 ** max(i - 1, 0)
             stages.append(
                 SwinTransformerStage(
                     dim=dims[max(i - 1, 0)],
                     out_dim=dim,
-                    input_resolution=(math.ceil(grid[0] / scale), math.ceil(grid[1] / scale)),
+                    input_resolution=size,
                     depth=depths[i],
                     downsample=i > 0,
                     num_heads=num_heads[i],
@@ -510,12 +512,13 @@ class SwinTransformer(StagedModel):
                     norm_layer=norm,
                 )
             )
-            self.feature_info.append({'num_chs': dim, 'reduction': patch_size * 2**i, 'module': f'layers.{i}'})
+            size = stages[-1].output_resolution
+            self.feature_info.append({'num_chs': dim, 'reduction': ratio * 2**i, 'module': f'layers.{i}'})
         self.layers = nn.Sequential(*stages)
         self.norm = norm(dims[-1])
         self.head = ClassifierHead(dims[-1], num_classes, pool_type=global_pool, drop_rate=drop_rate, input_fmt='NHWC')
         self.describe(num_classes, in_chans, dims[-1], self.head.num_features)
-        self._published = (grid, sizes)
+        self._ref_grid_size, self._ref_window_sizes = grid, sizes
         if weight_init != 'skip':
             self.init_weights(weight_init, needs_reset=False)
 
@@ -541,20 +544,44 @@ class SwinTransformer(StagedModel):
         """Expect images of another size, in patches or windows of another size; weights are resampled.
 
         Args:
-            window_ratio: Windows are this part of the first map; without it and `window_size` they grow with the map.
+            window_size: Of all stages, or one for each.
+            window_ratio: Windows are the first map divided by this, for all stages or one for each. Without it and
+                `window_size`, windows are to the map as in the last call that named either, or as built.
+
+        Raises:
+            AssertionError: A window size or ratio is below 1, or there is not one for each stage.
+            TypeError: It is no whole number. In both cases the model stays as it is.
         """
+        stages: Any = self.layers
+        if window_size is not None:
+            _check_window_sizes(window_size)
+        elif window_ratio is not None:
+            check_counts(window_ratio=window_ratio)
+        window_size, window_ratio = resolve_window_args(window_size, window_ratio, len(stages))
         if img_size is not None or patch_size is not None:
             self.patch_embed.set_input_size(img_size=img_size, patch_size=patch_size)
+        ratio: int = self.patch_embed.feat_ratio()
+        for i, info in enumerate(self.feature_info):
+            info['reduction'] = ratio * 2**i
         grid: Size = self.patch_embed.grid_size
-        ref_grid, ref_sizes = self._published
-        sizes = calc_stage_window_sizes(grid, ref_sizes, ref_grid, window_size, window_ratio)
-        stages: Any = self.layers
-        for i, stage in enumerate(stages):
-            scale = 2 ** max(i - 1, 0)
-            size = (math.ceil(grid[0] / scale), math.ceil(grid[1] / scale))
-            stage.set_input_size(size, sizes[i], always_partition)
-        patch_args = {} if patch_size is None else {'patch_size': patch_size}
-        update_model_input_size(self, self.patch_embed.img_size, window_size=sizes, **patch_args)
+        sizes = calc_stage_window_sizes(grid, self._ref_window_sizes, self._ref_grid_size, window_size, window_ratio)
+        size = grid
+        for stage, stage_window in zip(stages, sizes, strict=True):
+            stage.set_input_size(size, stage_window, always_partition)
+            size = stage.output_resolution
+        if window_size is not None or window_ratio is not None:
+            self._ref_grid_size, self._ref_window_sizes = grid, sizes
+        asked = {'patch_size': patch_size, 'always_partition': always_partition}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        update_model_input_size(self, self.patch_embed.img_size, window_size=sizes, **changed)
+
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Remove what lies beyond the deepest tap; see `StagedModel.prune_intermediate_layers`."""
+        taken = super().prune_intermediate_layers(indices, prune_norm, prune_head)
+        self._ref_window_sizes = self._ref_window_sizes[: len(self.layers)]
+        return taken
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier; see `ImageModel.reset_classifier`."""
@@ -563,9 +590,7 @@ class SwinTransformer(StagedModel):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Un-pooled features: (B, in_chans, H, W) -> (B, H/32, W/32, num_features)."""
-        x = self.patch_embed(x)
-        x = self.layers(x)
-        return self.norm(x)
+        return self.norm(self.layers(self.patch_embed(x)))
 
 
 __getattr__ = entrypoints(__name__)
