@@ -27,7 +27,7 @@ _POSITION = threading.Lock()
 
 
 class TarState:
-    """The open handle of one tar file, and the process that opened it."""
+    """The open handle of one tar file, for all threads and forked workers, and the process that opened it."""
 
     def __init__(self, tf: BinaryIO | None = None, ti: int | None = None) -> None:
         self.tf = tf
@@ -134,12 +134,16 @@ class ReaderImageInTar(Reader):
 
     def _handle(self, path: str) -> BinaryIO:
         state = self.tar_state.get(path)
-        if state is None or state.tf is None or state.ti != os.getpid():
-            # Whole before others see it: of two threads that come here at once, each has a handle that works.
-            state = TarState(Path(path).open('rb', buffering=0), os.getpid())  # noqa: SIM115 - kept for the next read
-            self.tar_state[path] = state
-        assert state.tf is not None
-        return state.tf
+        if state is not None and state.tf is not None:
+            return state.tf
+        file = Path(path).open('rb', buffering=0)  # noqa: SIM115 - kept for the next read
+        if state is not None:  # which was reset
+            self.tar_state.pop(path, None)
+        kept = self.tar_state.setdefault(path, TarState(file, os.getpid())).tf
+        if kept is None or kept is file:
+            return file
+        file.close()  # another thread was quicker
+        return kept
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, 'tar_state': {}}
