@@ -536,3 +536,8 @@ def test_resized_bias_table_of_absolute_offsets():
     torch.testing.assert_close(larger, expected.flatten(2)[0].T)
     with pytest.raises(ValueError, match='heads'):
         resize_rel_pos_bias_table_levit(table, (81, 8))
+
+
+def test_one_table_and_two_are_siblings():
+    """Who asks for the class with two tables must not be given the one with one."""
+    assert not isinstance(RotaryEmbeddingCat(8), RotaryEmbedding)

@@ -316,3 +316,19 @@ def test_a_compiled_step_follows_the_plain_one(name):
     # 1 - 0.999 is then off by up to 6e-5 of itself, and so is each of the four steps, of up to lr.
     rtol, atol = (1e-9, 1e-11) if name in OURS else (0, 4 * args['lr'] * 6e-5)
     torch.testing.assert_close(weights(problem), weights(plain), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32, torch.float64])
+def test_states_of_laprop_that_hold_a_plain_number_are_read(dtype):
+    p = nn.Parameter(torch.ones(4, 3))
+    optimizer = make('laprop', [p])
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    state = optimizer.state_dict()
+    correction = state['state'][0]['exp_avg_lr_2'] = float(state['state'][0]['exp_avg_lr_2'])
+    q = nn.Parameter(torch.ones(4, 3, dtype=dtype))
+    resumed = make('laprop', [q])
+    resumed.load_state_dict(state)
+    found = resumed.state[q]['exp_avg_lr_2']
+    assert (found.dtype, found.device.type) == (torch.float32, 'cpu')
+    assert found.item() == pytest.approx(correction)
