@@ -127,9 +127,8 @@ class Flag:
                 value = self.base(value)
             except ValueError:
                 raise ValueError(_KINDS[self.base]) from None
-        if self.base is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = value if isinstance(value, int) else float(value)
-        elif isinstance(value, bool) != (self.base is bool) or not isinstance(value, self.base):
+        kinds = (int, float) if self.base is float else self.base
+        if isinstance(value, bool) != (self.base is bool) or not isinstance(value, kinds):
             raise ValueError(_KINDS[self.base])
         if self.choices and value not in self.choices:
             raise ValueError(f'one of {", ".join(self.choices)}')

@@ -522,10 +522,13 @@ def _clear_model_entries(model_name: str) -> None:
 
 def __getattr__(name: str) -> dict[str, set[str]]:
     """What outside code looks up: the names of each module, and the old names of each."""
-    if name not in ('_module_to_models', '_module_to_deprecated_models'):
+    if name == '_module_to_models':
+        module_of = _REGISTRY.index().module_of
+    elif name == '_module_to_deprecated_models':
+        module_of = {old: module for old, (module, _) in _REGISTRY.old_names().items()}
+    else:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}', name=name, obj=sys.modules[__name__])
     found: dict[str, set[str]] = {}
-    homes = _REGISTRY.index().module_of.items() if name == '_module_to_models' else None
-    for model, module in homes or [(old, home) for old, (home, _) in _REGISTRY.old_names().items()]:
+    for model, module in module_of.items():
         found.setdefault(module, set()).add(model)
     return found

@@ -34,7 +34,6 @@ from timm.layers import (
     use_fused_attn,
     window,
 )
-from timm.layers._checks import check_counts, size_2d
 from timm.layers._device import Module
 
 from ._entrypoints import entrypoints
@@ -409,12 +408,6 @@ def _halved(size: Size) -> Size:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
-def _check_window_sizes(window_size: WindowSizes) -> None:
-    """Refuse what is not made of whole numbers of 1 or more."""
-    for size in window_size if isinstance(window_size, (list, tuple)) else (window_size,):
-        size_2d('window_size', size)
-
-
 class SwinTransformer(StagedModel):
     """The network: (B, in_chans, H, W) -> (B, num_classes).
 
@@ -485,7 +478,6 @@ class SwinTransformer(StagedModel):
             output_fmt='NHWC',
         )
         grid, ratio = self.patch_embed.grid_size, self.patch_embed.feat_ratio()
-        _check_window_sizes(window_size)
         sizes = resolve_stage_window_sizes(window_size, num_stages)
         dims = [embed_dim * 2**i for i in range(num_stages)]
         rates = calculate_drop_path_rates(drop_path_rate, depths, stagewise=True)
@@ -553,10 +545,6 @@ class SwinTransformer(StagedModel):
             TypeError: It is no whole number. In both cases the model stays as it is.
         """
         stages: Any = self.layers
-        if window_size is not None:
-            _check_window_sizes(window_size)
-        elif window_ratio is not None:
-            check_counts(window_ratio=window_ratio)
         window_size, window_ratio = resolve_window_args(window_size, window_ratio, len(stages))
         if img_size is not None or patch_size is not None:
             self.patch_embed.set_input_size(img_size=img_size, patch_size=patch_size)
